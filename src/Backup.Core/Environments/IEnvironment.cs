@@ -1,0 +1,66 @@
+namespace Backup.Environments;
+
+/// <summary>
+/// One Docker engine, however it is reached. Expected failures are <see cref="EnvironmentException"/>; cancellation passes untouched.
+/// Implementations are safe for use by several tasks at once.
+/// </summary>
+public interface IEnvironment : IAsyncDisposable
+{
+    /// <summary>The name the policy gives it.</summary>
+    string Name { get; }
+
+    /// <summary>Reads the engine's volumes and containers. Our own helper containers are in the list, marked by their label.</summary>
+    Task<Inventory> InspectAsync(CancellationToken cancel);
+
+    /// <summary>One container now, by id or name; null when there is none.</summary>
+    Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel);
+
+    /// <summary>Pauses, unpauses, stops or starts. Already being in the wanted state counts as success.</summary>
+    Task ActAsync(ContainerAction action, CancellationToken cancel);
+
+    /// <summary>Runs a command in a running container without a terminal and waits for its end.</summary>
+    Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel);
+
+    /// <summary>
+    /// Opens the source's content as the engine's own tar, byte for byte: entries <c>./</c>, <c>./a</c>, … for a directory, one entry
+    /// for a bound file. An end of the stream proves nothing: the reader must find the tar's own end. Disposing removes the helper
+    /// container that served the read, on a deadline of its own and without throwing.
+    /// </summary>
+    /// <param name="runId">Stands in the helper's label, so that <see cref="RemoveHelpersAsync"/> finds it after a crash.</param>
+    Task<Stream> OpenSourceAsync(SourceRef source, string runId, CancellationToken cancel);
+
+    /// <summary>True when the volume, or the bound directory, is there.</summary>
+    Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel);
+
+    /// <summary>Creates a volume that is not there yet. An engine silently keeps an old one, so existence is checked first and is an error.</summary>
+    Task CreateVolumeAsync(VolumeFacts volume, CancellationToken cancel);
+
+    /// <summary>
+    /// Makes an existing source empty; its users are already quiesced. A volume that no container references is re-created; otherwise a
+    /// started helper over an image already on the host (one with a shell and rm or find) removes the content. Throws
+    /// <see cref="EnvironmentException"/> with the cure when neither is possible. Returns only after it has seen it empty.
+    /// </summary>
+    Task EmptyAsync(SourceRef target, string runId, CancellationToken cancel);
+
+    /// <summary>Says how <see cref="EmptyAsync"/> would do it, in the user's words; throws the same refusal, without touching anything.</summary>
+    Task<string> PlanEmptyAsync(SourceRef target, string runId, CancellationToken cancel);
+
+    /// <summary>Extracts a tar into an existing source. <paramref name="write"/> pushes the tar; if it throws, the request is cut, not completed.</summary>
+    Task FillAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel);
+
+    /// <summary>Removes helper containers of one run, or of every run when null. Returns how many.</summary>
+    Task<int> RemoveHelpersAsync(string? runId, CancellationToken cancel);
+}
+
+/// <summary>Standard output and error are cut at 64 KiB each; they are for messages, not for data.</summary>
+public sealed record ExecResult(int ExitCode, string Output, string Error);
+
+/// <summary>A failure on the engine's side.</summary>
+public class EnvironmentException(string environment, string problem, string hint, FailureKind kind = FailureKind.Failed, Exception? inner = null)
+    : BackupException(problem, hint, kind, inner)
+{
+    public string Environment { get; } = environment;
+
+    /// <summary>The engine could not be reached at all (refused, no route, TLS, authentication).</summary>
+    public bool Unreachable { get; init; }
+}

@@ -1,0 +1,57 @@
+namespace Backup.Environments;
+
+/// <summary>What an environment holds at one moment: the facts that planning decides on.</summary>
+public sealed record Inventory(EngineFacts Engine, IReadOnlyList<VolumeFacts> Volumes, IReadOnlyList<ContainerFacts> Containers);
+
+/// <param name="Id">The engine's own id (<c>/info.ID</c>).</param>
+/// <param name="HostName"><c>/info.Name</c>.</param>
+/// <param name="Version">Engine version, such as 20.10.24.</param>
+/// <param name="ApiVersion">The API version this connection negotiated, such as 1.41.</param>
+public sealed record EngineFacts(string Id, string HostName, string Version, string ApiVersion, string OperatingSystem, string Architecture);
+
+/// <param name="Options">Driver options, for <c>local</c> e.g. type, device, o.</param>
+/// <param name="Anonymous">A name of 64 hex digits or the engine's own label says so.</param>
+public sealed record VolumeFacts(
+    string Name,
+    string Driver,
+    IReadOnlyDictionary<string, string> Options,
+    IReadOnlyDictionary<string, string> Labels,
+    string Scope,
+    bool Anonymous);
+
+/// <param name="Id">Full id, 64 hex digits.</param>
+/// <param name="Name">Without the leading slash.</param>
+/// <param name="Image">The image as the container was told, such as <c>postgres:16</c>.</param>
+/// <param name="ImageId">Image id (<c>sha256:…</c>).</param>
+/// <param name="ImageDigest">Repository digest (<c>postgres@sha256:…</c>) when the engine knows one.</param>
+/// <param name="State">created, running, paused, restarting, removing, exited or dead.</param>
+/// <param name="StartedAt">The engine's own text of <c>State.StartedAt</c>, compared only for equality.</param>
+/// <param name="AutoRemove">A stop would delete this container.</param>
+/// <param name="StopTimeoutSeconds">Null = the engine's default of 10 s.</param>
+public sealed record ContainerFacts(
+    string Id,
+    string Name,
+    string Image,
+    string ImageId,
+    string? ImageDigest,
+    string State,
+    string StartedAt,
+    bool AutoRemove,
+    int? StopTimeoutSeconds,
+    IReadOnlyDictionary<string, string> Labels,
+    IReadOnlyList<MountFacts> Mounts)
+{
+    public bool Running => State is "running" or "restarting";
+    public string? ComposeProject => Labels.GetValueOrDefault("com.docker.compose.project");
+    public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");
+    public string? ComposeNumber => Labels.GetValueOrDefault("com.docker.compose.container-number");
+    public bool SwarmTask => Labels.ContainsKey("com.docker.swarm.task.id");
+    /// <summary>A helper of ours carries this label; its value is the id of the run that made it.</summary>
+    public string? HelperOfRun => Labels.GetValueOrDefault(HelperLabel);
+    public const string HelperLabel = "backup.helper.run";
+}
+
+/// <param name="Kind"><c>volume</c>, <c>bind</c>, <c>tmpfs</c>, … as the engine names it.</param>
+/// <param name="Source">Volume name, or host path of a bind.</param>
+/// <param name="Destination">Path inside the container.</param>
+public sealed record MountFacts(string Kind, string Source, string Destination, bool Writable);

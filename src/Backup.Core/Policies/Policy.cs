@@ -1,0 +1,121 @@
+namespace Backup.Policies;
+
+/// <summary>The policy as the file says it, with defaults resolved: immutable records, one to one with the file.</summary>
+/// <param name="Path">Where it was read from; relative paths inside it are resolved against its folder.</param>
+public sealed record Policy(string Path, IReadOnlyList<StorePolicy> Stores, IReadOnlyList<EnvironmentPolicy> Environments);
+
+public abstract record StorePolicy(string Name);
+
+/// <param name="Path">Absolute.</param>
+public sealed record DirectoryStorePolicy(string Name, string Path) : StorePolicy(Name);
+
+public enum S3Provider
+{
+    Generic,
+    Aws,
+    AliyunOss,
+    TencentCos,
+    Minio,
+    R2,
+    B2,
+    Ceph,
+}
+
+public enum S3Addressing
+{
+    Virtual,
+    Path,
+    /// <summary>The endpoint's host name already stands for the bucket.</summary>
+    CustomDomain,
+}
+
+/// <param name="Endpoint">Null = the provider's preset for the region.</param>
+/// <param name="Prefix">Empty, or without slashes at its ends.</param>
+/// <param name="Addressing">Null = the provider's preset.</param>
+/// <param name="PartSize">Bytes; null = 8 MiB, more for large volumes.</param>
+/// <param name="CaFile">PEM file with an own certificate authority, or null.</param>
+public sealed record S3StorePolicy(
+    string Name,
+    S3Provider Provider,
+    string? Region,
+    string Bucket,
+    string Prefix,
+    Uri? Endpoint,
+    S3Addressing? Addressing,
+    Secret AccessKeyId,
+    Secret SecretAccessKey,
+    long? PartSize,
+    string? StorageClass,
+    string? CaFile) : StorePolicy(Name);
+
+/// <param name="Schedule">Null = no schedule of its own and none in the defaults.</param>
+/// <param name="Rules">First match wins, field by field; then the environment's own values, then the defaults.</param>
+public sealed record EnvironmentPolicy(
+    string Name,
+    ConnectPolicy Connect,
+    VolumePatterns Volumes,
+    SchedulePolicy? Schedule,
+    VolumePolicy Default,
+    IReadOnlyList<RulePolicy> Rules);
+
+/// <summary>How an environment is reached.</summary>
+public abstract record ConnectPolicy;
+
+/// <param name="Url"><c>unix:///path</c> or <c>tcp://host:port</c>.</param>
+/// <param name="Tls">Null = none.</param>
+public sealed record DockerConnectPolicy(Uri Url, TlsPolicy? Tls) : ConnectPolicy;
+
+/// <param name="Ca">PEM file of the authority that signed the engine's certificate; null = the system's.</param>
+/// <param name="Cert">PEM file of the client certificate; null = none.</param>
+/// <param name="Key">PEM text of the client key (a secret).</param>
+public sealed record TlsPolicy(string? Ca, string? Cert, Secret? Key);
+
+/// <summary>Glob patterns (<c>*</c>, <c>?</c>). A pattern matches bind mounts only when it starts with <c>bind:</c>.</summary>
+public sealed record VolumePatterns(IReadOnlyList<string> Include, IReadOnlyList<string> Exclude)
+{
+    public static VolumePatterns All { get; } = new(["*"], []);
+}
+
+/// <param name="Cron">Five fields.</param>
+public sealed record SchedulePolicy(string Cron, TimeZoneInfo TimeZone);
+
+/// <summary>What applies to one volume, everything resolved.</summary>
+/// <param name="TimeZone">In which the retention's cron slots are read.</param>
+public sealed record VolumePolicy(string Store, QuiescePolicy Quiesce, int CompressionLevel, RetentionPolicy? Retention, TimeZoneInfo TimeZone);
+
+/// <summary>An override for volumes that match a pattern; null fields say nothing.</summary>
+public sealed record RulePolicy(string Volume, string? Store, QuiescePolicy? Quiesce, int? CompressionLevel, RetentionPolicy? Retention);
+
+public enum QuiesceMode
+{
+    None,
+    Pause,
+    Stop,
+}
+
+/// <summary><c>none</c>, <c>pause</c>, <c>stop</c>, <c>auto</c>, or hooks run by exec in the containers that mount the volume writable.</summary>
+/// <param name="Auto">The policy left it open: labels decide, else pause.</param>
+/// <param name="Before">Command run before <paramref name="Then"/>; null = none.</param>
+/// <param name="After">Command run when the containers are back.</param>
+public sealed record QuiescePolicy(bool Auto, QuiesceMode Then, IReadOnlyList<string>? Before, IReadOnlyList<string>? After, TimeSpan HookTimeout)
+{
+    public static readonly TimeSpan DefaultHookTimeout = TimeSpan.FromSeconds(30);
+    public static QuiescePolicy Default { get; } = new(true, QuiesceMode.Pause, null, null, DefaultHookTimeout);
+    public static QuiescePolicy Of(QuiesceMode mode) => new(false, mode, null, null, DefaultHookTimeout);
+}
+
+/// <param name="KeepLast">The newest N are kept.</param>
+/// <param name="Keep">Slots.</param>
+/// <param name="Minimum">Never fewer than this, whatever the age.</param>
+public sealed record RetentionPolicy(int KeepLast, IReadOnlyList<RetentionSlot> Keep, int Minimum);
+
+/// <summary>One slot per occurrence of the cron expression; the newest snapshot of each slot is kept, for a time or for a count of slots.</summary>
+/// <param name="For">Age limit; null = none.</param>
+/// <param name="Count">How many slots that hold a snapshot; null = no limit.</param>
+public sealed record RetentionSlot(string Cron, CalendarSpan? For, int? Count);
+
+/// <summary>A span as people write it: <c>14d</c>, <c>8w</c>, <c>12mo</c>, <c>2y</c>, <c>36h</c>. Months and years go by the calendar.</summary>
+public sealed record CalendarSpan(string Text, int Months, TimeSpan Time)
+{
+    public DateTimeOffset Before(DateTimeOffset now) => now.AddMonths(-Months) - Time;
+}

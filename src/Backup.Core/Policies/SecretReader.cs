@@ -1,0 +1,6 @@
+namespace Backup.Policies;
+
+internal static class SecretReader
+{
+    internal static string Read(Secret secret) => throw new NotSupportedException(secret.Reference);
+}
