@@ -1,0 +1,103 @@
+using Backup.Environments;
+
+namespace Backup.Quiescing;
+
+/// <summary>
+/// Undoes one journal entry, idempotently: what is already as it should be counts as undone, and what a person changed meanwhile is left alone.
+/// </summary>
+internal static class Undoing
+{
+    private static readonly TimeSpan[] Pauses = [TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3)];
+
+    /// <summary>Tries three times. Returns what was done, in the user's words; throws what the last try threw.</summary>
+    internal static async Task<string> UndoAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                return await TryAsync(entry, environment, cancel);
+            }
+            catch (EnvironmentException) when (attempt < Pauses.Length && entry.Kind != UndoKind.Exec)
+            {
+                await Task.Delay(Pauses[attempt], context.Time, cancel);
+            }
+        }
+    }
+
+    /// <summary>The command a person types when we could not.</summary>
+    internal static string ByHand(UndoEntry entry) => entry.Kind switch
+    {
+        UndoKind.Unpause => $"docker unpause {entry.Container!.Name}",
+        UndoKind.Start => $"docker start {entry.Container!.Name}",
+        UndoKind.Exec => $"docker exec {entry.Container!.Name} {string.Join(' ', entry.Command!.Select(Quote))}",
+        _ => $"docker rm $(docker ps -aq --filter label={ContainerFacts.HelperLabel}={entry.Run})",
+    };
+
+    private static async Task<string> TryAsync(UndoEntry entry, IEnvironment environment, CancellationToken cancel)
+    {
+        if (entry.Kind == UndoKind.RemoveHelpers)
+        {
+            int removed = await environment.RemoveHelpersAsync(entry.Run, cancel);
+            return removed == 0 ? "no helper containers were left" : $"removed {removed} helper container{(removed == 1 ? "" : "s")}";
+        }
+
+        HeldContainer held = entry.Container!;
+        ContainerFacts? now = await environment.FindContainerAsync(held.Id, cancel);
+        if (now is null) return await UndoRecreatedAsync(entry, held, environment, cancel);
+
+        bool restarted = now.StartedAt != held.StartedAt;
+        switch (entry.Kind)
+        {
+            case UndoKind.Unpause when now.State != "paused":
+                return $"{held.Name} is not paused";
+            case UndoKind.Unpause when restarted:
+                return $"{held.Name} was restarted and paused by somebody else: left alone";
+            case UndoKind.Unpause:
+                await environment.ActAsync(new ContainerAction(ContainerVerb.Unpause, now.Id), cancel);
+                return $"unpaused {held.Name}";
+            case UndoKind.Start when now.Running || now.State == "paused":
+                return $"{held.Name} is running";
+            case UndoKind.Start when restarted:
+                return $"{held.Name} was started and stopped again by somebody else: left alone";
+            case UndoKind.Start:
+                await environment.ActAsync(new ContainerAction(ContainerVerb.Start, now.Id), cancel);
+                return $"started {held.Name}";
+            default:
+                return await RunAfterHookAsync(entry, now, environment, cancel);
+        }
+    }
+
+    /// <summary>Compose recreates containers under new ids. The new one never saw our hook; it only has to run.</summary>
+    private static async Task<string> UndoRecreatedAsync(UndoEntry entry, HeldContainer held, IEnvironment environment, CancellationToken cancel)
+    {
+        Inventory inventory = await environment.InspectAsync(cancel);
+        ContainerFacts? successor = inventory.Containers.FirstOrDefault(c => held.ComposeService is not null
+                && c.ComposeProject == held.ComposeProject && c.ComposeService == held.ComposeService && c.ComposeNumber == held.ComposeNumber)
+            ?? inventory.Containers.FirstOrDefault(c => c.Name == held.Name);
+        if (successor is null) return $"{held.Name} no longer exists: nothing to bring back";
+        if (entry.Kind == UndoKind.Exec || successor.State != "created") return $"{held.Name} was recreated as {successor.Name}, which is {successor.State}";
+        await environment.ActAsync(new ContainerAction(ContainerVerb.Start, successor.Id), cancel);
+        return $"started {successor.Name}, the recreated {held.Name}";
+    }
+
+    private static async Task<string> RunAfterHookAsync(UndoEntry entry, ContainerFacts now, IEnvironment environment, CancellationToken cancel)
+    {
+        if (now.State != "running") return $"{now.Name} is {now.State}: its after hook was not run";
+        ExecResult result = await environment.ExecAsync(now.Id, entry.Command!, TimeSpan.FromSeconds(entry.TimeoutSeconds ?? 30), cancel);
+        if (result.ExitCode != 0) throw HookFailed(environment.Name, now.Name, "after", entry.Command!, result);
+        return $"ran the after hook in {now.Name}";
+    }
+
+    internal static EnvironmentException HookFailed(string environment, string container, string which, IReadOnlyList<string> command, ExecResult result)
+    {
+        string said = (result.Error.Trim() is { Length: > 0 } error ? error : result.Output.Trim()) is { Length: > 0 } text ? $": {text}" : "";
+        return new EnvironmentException(environment, $"The {which} hook of {container} ended with exit code {result.ExitCode}{said}",
+            $"Run it by hand: docker exec {container} {string.Join(' ', command.Select(Quote))}");
+    }
+
+    private static string Quote(string word) =>
+        word.Length > 0 && word.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.' or '/' or ':' or '=' or ',')
+            ? word
+            : $"'{word.Replace("'", @"'\''")}'";
+}

@@ -1,0 +1,19 @@
+using Backup.Environments;
+using Backup.Snapshots;
+using Backup.Stores;
+
+namespace Backup.Running;
+
+/// <summary>Which side failed: the report says whom to blame.</summary>
+internal static class Blame
+{
+    internal static RunFailure Failure(string environment, string? volume, BackupException e, string? side = null) =>
+        new(environment, volume, e.Problem, e.Hint, side ?? Side(e), e.Kind == FailureKind.NeedsPerson);
+
+    private static string Side(BackupException e) => e switch
+    {
+        StoreException => "store",
+        EnvironmentException or IncompleteTarException => "source",
+        _ => "run",
+    };
+}
