@@ -22,12 +22,11 @@ public interface IEnvironment : IAsyncDisposable
     Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel);
 
     /// <summary>
-    /// Opens the source's content as the engine's own tar, byte for byte: entries <c>./</c>, <c>./a</c>, … for a directory, one entry
-    /// for a bound file. An end of the stream proves nothing: the reader must find the tar's own end. Disposing removes the helper
-    /// container that served the read, on a deadline of its own and without throwing.
+    /// Does all that a read needs beforehand (the helper container that serves it), so that nothing of it falls into the time in which
+    /// containers are held. A source that is not there is NotFound.
     /// </summary>
     /// <param name="runId">Stands in the helper's label, so that <see cref="RemoveHelpersAsync"/> finds it after a crash.</param>
-    Task<Stream> OpenSourceAsync(SourceRef source, string runId, CancellationToken cancel);
+    Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel);
 
     /// <summary>True when the volume, or the bound directory, is there.</summary>
     Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel);
@@ -50,6 +49,16 @@ public interface IEnvironment : IAsyncDisposable
 
     /// <summary>Removes helper containers of one run, or of every run when null. Returns how many.</summary>
     Task<int> RemoveHelpersAsync(string? runId, CancellationToken cancel);
+}
+
+/// <summary>A source ready to be read. Disposing removes the helper container, on a deadline of its own and without throwing.</summary>
+public interface ISourceHandle : IAsyncDisposable
+{
+    /// <summary>
+    /// Opens the content as the engine's own tar, byte for byte: entries <c>./</c>, <c>./a</c>, … for a directory, one entry for a bound file.
+    /// An end of the stream proves nothing: the reader must find the tar's own end. May be called again for a fresh read.
+    /// </summary>
+    Task<Stream> OpenAsync(CancellationToken cancel);
 }
 
 /// <summary>Standard output and error are cut at 64 KiB each; they are for messages, not for data.</summary>
