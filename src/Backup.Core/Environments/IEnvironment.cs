@@ -31,6 +31,9 @@ public interface IEnvironment : IAsyncDisposable
     /// <summary>True when the volume, or the bound directory, is there.</summary>
     Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel);
 
+    /// <summary>True when an existing source holds nothing but its root.</summary>
+    Task<bool> IsEmptyAsync(SourceRef source, string runId, CancellationToken cancel);
+
     /// <summary>Creates a volume that is not there yet. An engine silently keeps an old one, so existence is checked first and is an error.</summary>
     Task CreateVolumeAsync(VolumeFacts volume, CancellationToken cancel);
 
