@@ -10,12 +10,16 @@ namespace Backup.Stores;
 public static class ObjectKey
 {
     /// <summary>Throws <see cref="ArgumentException"/> for a key that breaks the rules: keys are made by this program, so that is a bug.</summary>
-    public static string Check(string key)
-    {
-        if (key.Length is 0 or > 1000 || key.Split('/').Any(s => s is "" or "." or ".." || !s.All(Allowed)))
-            throw new ArgumentException($"not an object key: '{key}'", nameof(key));
-        return key;
-    }
+    public static string Check(string key) =>
+        IsValid(key) ? key : throw new ArgumentException($"not an object key: '{key}'", nameof(key));
+
+    /// <summary>Throws for a prefix that is neither empty nor a key followed by one slash.</summary>
+    public static string CheckPrefix(string prefix) =>
+        prefix == "" || prefix.EndsWith('/') && IsValid(prefix[..^1]) ? prefix : throw new ArgumentException($"not a key prefix: '{prefix}'", nameof(prefix));
+
+    /// <summary>Whether the key obeys the rules; a stranger's file or object in the same place may not.</summary>
+    public static bool IsValid(string key) =>
+        key.Length is > 0 and <= 1000 && !key.Split('/').Any(s => s is "" or "." or ".." || !s.All(Allowed));
 
     /// <summary>
     /// Turns any text into one segment of at most 120 bytes, the same text always into the same segment: other bytes of its UTF-8, and a
