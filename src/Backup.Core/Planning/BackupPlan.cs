@@ -29,7 +29,11 @@ public sealed record VolumeStep(
     IReadOnlyList<QuiesceStep> Quiesce,
     string Consistency,
     long? ExpectedBytes,
-    string ExpectedSource);
+    string ExpectedSource)
+{
+    /// <summary>Why the consistency is what it is, where that needs a word, such as "no running container writes to it".</summary>
+    public string? Note { get; init; }
+}
 
 /// <summary>One container held back: hook before, then pause or stop; undone in reverse.</summary>
 /// <param name="Reason">Why in this way, such as "policy: stop" or "swarm task: paused instead of stopped".</param>

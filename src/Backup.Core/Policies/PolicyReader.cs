@@ -1,0 +1,109 @@
+namespace Backup.Policies;
+
+/// <summary>The whole policy: stores, defaults, environments. Problems are noted in the nodes' list.</summary>
+internal sealed class PolicyReader
+{
+    private readonly string _path;
+    private readonly StoreReader _stores;
+    private readonly SettingsReader _settings;
+    private readonly ConnectReader _connect;
+
+    internal PolicyReader(string path)
+    {
+        _path = path;
+        string folder = Path.GetDirectoryName(path) ?? "/";
+        string Resolve(string relative) => Path.GetFullPath(relative, folder);
+        (_stores, _connect, _settings) = (new StoreReader(Resolve), new ConnectReader(Resolve), new SettingsReader());
+    }
+
+    internal Policy? Read(PolicyNode node)
+    {
+        if (node.Object("the policy", PolicyKeys.Root) is not { } root) return null;
+        _ = root["$schema"]?.Text("\"./backup.schema.json\"");
+
+        IReadOnlyDictionary<string, PolicyNode> stores = root.Required("stores", """{ "disk": { "type": "directory", "path": "/var/backups/docker" } }""")?.Members("\"stores\"") ?? Nothing;
+        foreach (var (name, store) in stores) CheckName(name, store, "store");
+        if (root["stores"] is { IsObject: true } none && stores.Count == 0) none.Problem("holds no store", "Write at least one, such as \"disk\": { \"type\": \"directory\", \"path\": \"/var/backups/docker\" }.");
+        List<StorePolicy> read = [.. stores.Select(s => _stores.Read(s.Key, s.Value)).OfType<StorePolicy>()];
+
+        _settings.Stores = [.. stores.Keys];
+        PolicyObject? written = root["defaults"]?.Object("\"defaults\"", PolicyKeys.Defaults);
+        Settings defaults = written is null ? Settings.None : _settings.Read(written);
+        ScheduleSettings schedule = written is null ? ScheduleSettings.None : _settings.ReadSchedule(written, ScheduleSettings.None);
+        bool unclearStore = written?["store"] is not null && defaults.Store is null;
+
+        var environments = new List<EnvironmentPolicy>();
+        foreach (var (name, environment) in root["environments"]?.Members("\"environments\"") ?? Nothing)
+        {
+            CheckName(name, environment, "environment");
+            if (Environment(name, environment, defaults, schedule, unclearStore) is { } one) environments.Add(one);
+        }
+        return new Policy(_path, read, environments);
+    }
+
+    private static readonly Dictionary<string, PolicyNode> Nothing = [];
+
+    private EnvironmentPolicy? Environment(string name, PolicyNode node, Settings defaults, ScheduleSettings general, bool unclearStore)
+    {
+        if (node.Object("an environment", PolicyKeys.Environment) is not { } section) return null;
+        ConnectPolicy? connect = section.Required("connect", "\"unix:///var/run/docker.sock\"") is { } c ? _connect.Read(c) : null;
+        VolumePatterns volumes = section["volumes"] is { } v ? Volumes(v) : VolumePatterns.All;
+        Settings own = _settings.Read(section);
+        ScheduleSettings schedule = _settings.ReadSchedule(section, general);
+
+        List<RulePolicy> rules = [];
+        foreach (PolicyNode rule in section["rules"]?.Items("[{ \"volume\": \"db_data\", \"quiesce\": \"stop\" }]") ?? [])
+            if (Rule(rule) is { } read) rules.Add(read);
+
+        string? store = own.Store ?? defaults.Store ?? (_settings.Stores.Count == 1 ? _settings.Stores[0] : null);
+        // A store that is written but wrong was reported where it stands.
+        if (store is null && _settings.Stores.Count > 1 && section["store"] is null && !unclearStore)
+            node.Problem($"says no \"store\", and there are {_settings.Stores.Count}", $"Add \"store\" here or to \"defaults\": {string.Join(", ", _settings.Stores)}.");
+
+        TimeZoneInfo zone = schedule.TimeZone ?? TimeZoneInfo.Local;
+        var policy = new VolumePolicy(store ?? "", own.Quiesce ?? defaults.Quiesce ?? QuiescePolicy.Default,
+            own.CompressionLevel ?? defaults.CompressionLevel ?? SettingsReader.DefaultCompressionLevel, own.Retention ?? defaults.Retention, zone);
+        return connect is null ? null
+            : new EnvironmentPolicy(name, connect, volumes, schedule.Cron is { } cron ? new SchedulePolicy(cron, zone) : null, policy, rules);
+    }
+
+    private RulePolicy? Rule(PolicyNode node)
+    {
+        if (node.Object("a rule", PolicyKeys.Rule) is not { } section) return null;
+        string? volume = section.Required("volume", "\"db_data\"")?.Text("\"db_data\"");
+        Settings own = _settings.Read(section);
+        if (section["store"] is null && section["quiesce"] is null && section["compression"] is null && section["retention"] is null)
+            node.Problem("the rule says nothing about its volume", "Add \"store\", \"quiesce\", \"compression\" or \"retention\".");
+        return volume is null ? null : new RulePolicy(volume, own.Store, own.Quiesce, own.CompressionLevel, own.Retention);
+    }
+
+    private static VolumePatterns Volumes(PolicyNode node)
+    {
+        if (node.Object("\"volumes\"", PolicyKeys.Volumes) is not { } section) return VolumePatterns.All;
+        IReadOnlyList<string> include = Patterns(section["include"]) ?? VolumePatterns.All.Include;
+        return new VolumePatterns(include, Patterns(section["exclude"]) ?? []);
+    }
+
+    private static IReadOnlyList<string>? Patterns(PolicyNode? node)
+    {
+        IReadOnlyList<PolicyNode>? items = node?.Items("[\"*\"]");
+        if (items is null) return null;
+        var patterns = new List<string>();
+        foreach (PolicyNode item in items)
+            if (item.Text("\"db_*\"") is { } text)
+            {
+                if (text.StartsWith('/') || text.StartsWith("bind:", StringComparison.Ordinal) && text.ElementAtOrDefault(5) is not ('/' or '*' or '?'))
+                    item.Problem($"\"{text}\" can match nothing", $"A bind mount is written with its absolute host path: \"bind:/{text.Replace("bind:", "").TrimStart('/')}\".");
+                patterns.Add(text);
+            }
+        return patterns;
+    }
+
+    /// <summary>Names stand in ENV/VOLUME@TIME, in object keys and in unit names.</summary>
+    private static void CheckName(string name, PolicyNode node, string what)
+    {
+        if (name.Length is 0 or > 64 || name.Any(c => char.IsControl(c) || c is '/' or '@' or '\\') || name.Trim() != name || name[0] is '-' or '.')
+            node.Problem($"\"{name}\" cannot be the name of {(what == "environment" ? "an" : "a")} {what}",
+                "Use 1 to 64 characters without / @ \\, not beginning with - or a dot and without blanks at the ends.");
+    }
+}
