@@ -38,13 +38,33 @@ public static class PolicyFile
         try
         {
             using JsonDocument document = JsonDocument.Parse(text, Options);
-            policy = new PolicyReader(full).Read(new PolicyNode(document.RootElement, "$", problems));
+            if (TextIsWhole(document.RootElement)) policy = new PolicyReader(full).Read(new PolicyNode(document.RootElement, "$", problems));
+            else problems.Add(new PolicyProblem("", "a text or key holds half a character (\\ud800 to \\udfff alone)", "Write the character itself instead of its \\u escapes."));
         }
         catch (JsonException e)
         {
             problems.Add(Malformed(e));
         }
         return policy is not null && problems.Count == 0 ? policy : throw new PolicyException(full, problems);
+    }
+
+    /// <summary>The JSON reader accepts a lone surrogate escape and fails only when the text is taken out.</summary>
+    private static bool TextIsWhole(JsonElement element)
+    {
+        try
+        {
+            return element.ValueKind switch
+            {
+                JsonValueKind.String => element.GetString() is not null,
+                JsonValueKind.Array => element.EnumerateArray().All(TextIsWhole),
+                JsonValueKind.Object => element.EnumerateObject().All(p => p.Name is not null && TextIsWhole(p.Value)),
+                _ => true,
+            };
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
     }
 
     private static PolicyProblem Malformed(JsonException e)

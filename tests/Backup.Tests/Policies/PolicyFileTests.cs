@@ -1,0 +1,300 @@
+using Backup.Policies;
+using Shouldly;
+using Xunit;
+
+namespace Backup.Tests.Policies;
+
+public sealed class PolicyFileTests
+{
+    private const string Disk = """ "stores": { "disk": { "type": "directory", "path": "data" } } """;
+
+    private static Policy Parse(string text) => PolicyFile.Parse(text, "/etc/backup/backup.json");
+
+    private static EnvironmentPolicy One(string environment, string defaults = "{}", string stores = Disk) =>
+        Parse($$"""{ {{stores}}, "defaults": {{defaults}}, "environments": { "e": {{environment}} } }""").Environments.ShouldHaveSingleItem();
+
+    private static EnvironmentPolicy With(string members, string defaults = "{}", string stores = Disk) =>
+        One($$"""{ "connect": "unix:///var/run/docker.sock", {{members}} }""", defaults, stores);
+
+    private static StorePolicy Store(string store) => Parse($$"""{ "stores": { "s": {{store}} } }""").Stores.ShouldHaveSingleItem();
+
+    private static PolicyProblem Wrong(Action read)
+    {
+        var e = Should.Throw<PolicyException>(read);
+        e.Kind.ShouldBe(FailureKind.Usage);
+        return e.Problems.ShouldHaveSingleItem(e.Message);
+    }
+
+    private const string S3 = """
+        "type": "s3", "bucket": "b", "accessKeyId": "env:ID", "secretAccessKey": "file:s3.secret"
+        """;
+
+    [Fact]
+    public void Comments_and_trailing_commas_are_fine_and_paths_belong_to_the_policys_folder()
+    {
+        Policy policy = Parse("""
+            { // a comment
+              "$schema": "./backup.schema.json",
+              "stores": { "disk": { "type": "directory", "path": "../data/", }, }, /* another */
+              "environments": { "local": { "connect": "unix:///var/run/docker.sock" }, },
+            }
+            """);
+        policy.Stores.ShouldHaveSingleItem().ShouldBe(new DirectoryStorePolicy("disk", "/etc/data"));
+        EnvironmentPolicy local = policy.Environments.ShouldHaveSingleItem();
+        local.Connect.ShouldBe(new DockerConnectPolicy(new Uri("unix:///var/run/docker.sock"), null));
+        local.Schedule.ShouldBeNull();
+        local.Volumes.ShouldBe(VolumePatterns.All);
+        local.Default.ShouldBe(new VolumePolicy("disk", QuiescePolicy.Default, 3, null, TimeZoneInfo.Local));
+    }
+
+    [Fact]
+    public void Malformed_JSON_names_line_and_column()
+    {
+        PolicyProblem problem = Wrong(() => Parse("{\n  \"stores\": {\n    \"disk\" 7\n  }\n}"));
+        problem.Problem.ShouldStartWith("line 3, column 12: not valid JSON: ");
+        problem.JsonPath.ShouldBeEmpty();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("{")]
+    [InlineData("{} {}")]
+    [InlineData("nonsense")]
+    [InlineData("[]")]
+    [InlineData("null")]
+    [InlineData("{\"stores\": {\"a\\ud800\": 1}}")]
+    [InlineData("{\"stores\": {\"a\": {\"type\":\"directory\",\"path\":\"\\ud800\"}}}")]
+    public void What_is_no_policy_at_all_is_refused_in_words(string text) => Should.Throw<PolicyException>(() => Parse(text)).Problems.ShouldNotBeEmpty();
+
+    [Fact]
+    public void All_problems_are_reported_at_once_with_their_places()
+    {
+        var e = Should.Throw<PolicyException>(() => Parse("""
+            { "stores": { "disk": { "type": "directory", "path": 5, "pth": "x" }, "oss": { "type": "s3", "provider": "aliyun", "bucket": "b", "accessKeyId": "AKIA123", "secretAccessKey": "env:X" } },
+              "defualts": {},
+              "environments": { "local": { "connect": "unix:///s", "store": "dsik", "rules": [ { "volume": "v", "quiesce": "paus" } ] } } }
+            """));
+        e.Problems.Select(p => p.JsonPath).ShouldBe(
+            ["$.defualts", "$.stores.disk.pth", "$.stores.disk.path", "$.stores.oss.provider", "$.stores.oss.accessKeyId", "$.environments.local.store", "$.environments.local.rules[0].quiesce"]);
+        e.Problems[0].Hint.ShouldBe("did you mean \"defaults\"?");
+        e.Problems[3].Hint.ShouldContain("aliyun-oss");
+        e.Problems[5].Hint.ShouldBe("did you mean \"disk\"?");
+        e.Problems[6].Hint.ShouldBe("did you mean \"pause\"?");
+        foreach (PolicyProblem p in e.Problems) e.Message.ShouldContain($"{p.JsonPath}: {p.Problem}");
+        e.ToString().ShouldNotContain("AKIA123");
+    }
+
+    public static TheoryData<string, string, string, string> Mistakes => new()
+    {
+        { """ "schedule": "0 25 * * *" """, "$.environments.e.schedule", "\"25\" is no hour", "0 3 * * *" },
+        { """ "schedule": 5 """, "$.environments.e.schedule", "is a number, but a text", "0 3 * * *" },
+        { """ "timeZone": "Asia/Shangai" """, "$.environments.e.timeZone", "no time zone \"Asia/Shangai\"", "did you mean \"Asia/Shanghai\"?" },
+        { """ "store": "dsk" """, "$.environments.e.store", "no store \"dsk\"", "did you mean \"disk\"?" },
+        { """ "compression": { "level": 20 } """, "$.environments.e.compression.level", "20 is out of range", "1 to 19" },
+        { """ "compression": { "level": 1.5 } """, "$.environments.e.compression.level", "1.5 is out of range", "1 to 19" },
+        { """ "compression": 3 """, "$.environments.e.compression", "but an object", "braces" },
+        { """ "quiesce": true """, "$.environments.e.quiesce", "is true or false, but an object", "braces" },
+        { """ "quiesce": { "preset": "postgres" } """, "$.environments.e.quiesce", "presets are not supported by this version", "before/after hooks" },
+        { """ "quiesce": { "before": "pg_dump" } """, "$.environments.e.quiesce.before", "a command is a list", "/bin/sh" },
+        { """ "quiesce": { "before": [] } """, "$.environments.e.quiesce.before", "empty", "/bin/sh" },
+        { """ "quiesce": { "before": ["x"], "timeout": "soon" } """, "$.environments.e.quiesce.timeout", "\"soon\" is no time limit", "30s" },
+        { """ "quiesce": { "before": ["x"], "timeout": "2h" } """, "$.environments.e.quiesce.timeout", "no time limit", "one hour" },
+        { """ "quiesce": { "before": ["x"], "then": "auto" } """, "$.environments.e.quiesce.then", "none of none, pause, stop", "known here" },
+        { """ "quiesce": { } """, "$.environments.e.quiesce", "neither before", "before" },
+        { """ "retention": { } """, "$.environments.e.retention", "keeps nothing", "keepLast" },
+        { """ "retention": { "keepLast": -1 } """, "$.environments.e.retention.keepLast", "out of range", "0 or more" },
+        { """ "retention": { "keep": [{ "cron": "0 0 * * *" }] } """, "$.environments.e.retention.keep[0]", "neither \"for\" nor \"count\"", "14d" },
+        { """ "retention": { "keep": [{ "cron": "0 0 * * *", "for": "1d", "count": 2 }] } """, "$.environments.e.retention.keep[0]", "both", "14d" },
+        { """ "retention": { "keep": [{ "cron": "0 0 * * *", "for": "12m" }] } """, "$.environments.e.retention.keep[0].for", "no span", "did you mean \"12mo\" (months)?" },
+        { """ "retention": { "keep": [{ "cron": "0 0 * * *", "for": "0d" }] } """, "$.environments.e.retention.keep[0].for", "no span", "14d" },
+        { """ "retention": { "keep": [{ "cron": "0 0 * * *", "for": "999999y" }] } """, "$.environments.e.retention.keep[0].for", "no span", "14d" },
+        { """ "retention": { "keep": [{ "corn": "0 0 * * *", "for": "1d", "cron": "@daily" }] } """, "$.environments.e.retention.keep[0].corn", "no key \"corn\"", "known here" },
+        { """ "volumes": { "include": "*" } """, "$.environments.e.volumes.include", "is a text, but a list", "[\"*\"]" },
+        { """ "volumes": { "include": ["/srv"] } """, "$.environments.e.volumes.include[0]", "can match nothing", "bind:/srv" },
+        { """ "rules": [{ "quiesce": "none" }] """, "$.environments.e.rules[0]", "\"volume\" is missing", "db_data" },
+        { """ "rules": [{ "volume": "v" }] """, "$.environments.e.rules[0]", "says nothing", "quiesce" },
+        { """ "rules": {} """, "$.environments.e.rules", "a list", "volume" },
+        { """ "store": "disk", "store": "disk" """, "$.environments.e.store", "twice", "Remove" },
+        { """ "qiuesce": "none" """, "$.environments.e.qiuesce", "no key \"qiuesce\"", "did you mean \"quiesce\"?" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Mistakes))]
+    public void A_mistake_in_an_environment_has_its_place_and_its_cure(string members, string path, string problem, string hint)
+    {
+        PolicyProblem found = Wrong(() => With(members));
+        found.JsonPath.ShouldBe(path);
+        found.Problem.ShouldContain(problem);
+        found.Hint.ShouldContain(hint);
+    }
+
+    [Theory]
+    [InlineData("\"ssh://host\"", "not supported by this version")]
+    [InlineData("\"http://host:2375\"", "begins with unix:// or tcp://")]
+    [InlineData("\"/var/run/docker.sock\"", "no address of an engine")]
+    [InlineData("\"unix://var/run/docker.sock\"", "absolute path")]
+    [InlineData("\"tcp://u:p@host:1\"", "user or password")]
+    [InlineData("\"tcp://host:2375/x\"", "no address")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"secret\": \"env:X\" }", "not supported by this version")]
+    [InlineData("{ \"type\": \"portainer\", \"apiKey\": \"env:X\" }", "not supported by this version")]
+    [InlineData("{ \"type\": \"dokcer\" }", "no connection type")]
+    [InlineData("{ \"url\": \"tcp://host:1\" }", "\"type\" is missing")]
+    [InlineData("{ \"type\": \"docker\" }", "\"url\" is missing")]
+    [InlineData("{ \"type\": \"docker\", \"url\": \"unix:///s\", \"tls\": {} }", "no TLS")]
+    [InlineData("{ \"type\": \"docker\", \"url\": \"tcp://h:1\", \"tls\": { \"cert\": \"c.pem\" } }", "\"cert\" without \"key\"")]
+    [InlineData("5", "an object")]
+    public void A_connection_that_cannot_be_is_refused(string connect, string words) => Wrong(() => One($$"""{ "connect": {{connect}} }""")).Problem.ShouldContain(words);
+
+    [Fact]
+    public void A_TLS_connection_is_read_with_its_key_as_a_secret()
+    {
+        One("""{ "connect": { "type": "docker", "url": "tcp://10.0.0.3:2376", "tls": { "ca": "ca.pem", "cert": "/tls/c.pem", "key": "file:k.pem" } } }""").Connect
+            .ShouldBe(new DockerConnectPolicy(new Uri("tcp://10.0.0.3:2376"), new TlsPolicy("/etc/backup/ca.pem", "/tls/c.pem", new Secret("file:/etc/backup/k.pem", "$.environments.e.connect.tls.key"))));
+        ((DockerConnectPolicy)One("""{ "connect": "tcp://10.0.0.3" }""").Connect).Url.Port.ShouldBe(2375);
+    }
+
+    [Fact]
+    public void An_S3_store_is_read_whole()
+    {
+        Store($$"""{ {{S3}}, "provider": "minio", "region": "r", "prefix": "/a/b/", "endpoint": "https://h:9000", "addressing": "path", "partSize": "16MiB", "storageClass": "IA", "caFile": "ca.pem", "format": "archive" }""")
+            .ShouldBe(new S3StorePolicy("s", S3Provider.Minio, "r", "b", "a/b", new Uri("https://h:9000"), S3Addressing.Path,
+                new Secret("env:ID", "$.stores.s.accessKeyId"), new Secret("file:/etc/backup/s3.secret", "$.stores.s.secretAccessKey"), 16 << 20, "IA", "/etc/backup/ca.pem"));
+        ((S3StorePolicy)Store($$"""{ {{S3}}, "provider": "aws", "region": "r", "partSize": 5242880 }""")).PartSize.ShouldBe(5 << 20);
+    }
+
+    [Theory]
+    [InlineData("\"provider\": \"minio\"", "", "\"endpoint\" is missing")]
+    [InlineData("\"provider\": \"ceph\"", "", "\"endpoint\" is missing")]
+    [InlineData("\"provider\": \"r2\"", "", "\"endpoint\" is missing")]
+    [InlineData("\"prefix\": \"\"", "", "\"endpoint\" is missing")]
+    [InlineData("\"provider\": \"aws\"", "", "\"region\" is missing")]
+    [InlineData("\"provider\": \"aliyun-oss\"", "", "\"region\" is missing")]
+    [InlineData("\"provider\": \"tencent-cos\"", "", "\"region\" is missing")]
+    [InlineData("\"provider\": \"b2\"", "", "\"region\" is missing")]
+    [InlineData("\"endpoint\": \"s3.example.com\"", ".endpoint", "is no endpoint")]
+    [InlineData("\"endpoint\": \"https://h/bucket\"", ".endpoint", "only scheme, host and port")]
+    [InlineData("\"endpoint\": \"https://h\", \"partSize\": \"4MiB\"", ".partSize", "no part size")]
+    [InlineData("\"endpoint\": \"https://h\", \"partSize\": \"6GiB\"", ".partSize", "no part size")]
+    [InlineData("\"endpoint\": \"https://h\", \"partSize\": \"much\"", ".partSize", "no part size")]
+    [InlineData("\"endpoint\": \"https://h\", \"prefix\": \"a//b\"", ".prefix", "is no prefix")]
+    [InlineData("\"endpoint\": \"https://h\", \"prefix\": \"../x\"", ".prefix", "is no prefix")]
+    [InlineData("\"endpoint\": \"https://h\", \"addressing\": \"vhost\"", ".addressing", "none of virtual, path")]
+    [InlineData("\"provider\": \"aws\", \"region\": \"r\", \"addressing\": \"custom-domain\"", ".addressing", "needs the domain")]
+    [InlineData("\"format\": \"repository\", \"password\": \"env:P\"", "", "not supported by this version")]
+    [InlineData("\"endpoint\": \"https://h\", \"format\": \"zip\"", ".format", "is no format")]
+    public void A_mistake_in_an_S3_store_is_named(string member, string path, string words)
+    {
+        PolicyProblem problem = Wrong(() => Store($$"""{ {{S3}}, {{member}} }"""));
+        problem.JsonPath.ShouldBe("$.stores.s" + path);
+        problem.Problem.ShouldContain(words);
+    }
+
+    [Theory]
+    [InlineData("\"hunter2\"")]
+    [InlineData("\"abc:def\"")]
+    [InlineData("\"\"")]
+    public void A_literal_secret_is_refused_and_never_repeated(string literal)
+    {
+        PolicyProblem problem = Wrong(() => Store($$"""{ "type": "s3", "provider": "aws", "region": "r", "bucket": "b", "accessKeyId": "env:ID", "secretAccessKey": {{literal}} }"""));
+        problem.JsonPath.ShouldBe("$.stores.s.secretAccessKey");
+        problem.Hint.ShouldBe("secrets are never written in the policy: use env:NAME, file:PATH or cred:NAME");
+        problem.ToString().ShouldNotContain("hunter2");
+    }
+
+    [Theory]
+    [InlineData("{}", "\"stores\" is missing")]
+    [InlineData("{ \"stores\": {} }", "no store")]
+    [InlineData("{ \"stores\": { \"a/b\": { \"type\": \"directory\", \"path\": \"x\" } } }", "cannot be the name of a store")]
+    [InlineData("{ \"stores\": { \"s\": { \"path\": \"x\" } } }", "\"type\" is missing")]
+    [InlineData("{ \"stores\": { \"s\": { \"type\": \"sftp\" } } }", "no store type \"sftp\"")]
+    [InlineData("{ \"stores\": { \"s\": { \"type\": \"directory\" } } }", "\"path\" is missing")]
+    [InlineData("{ \"stores\": { \"s\": \"/var/backups\" } }", "an object")]
+    public void A_policy_without_a_proper_store_is_refused(string text, string words) => Wrong(() => Parse(text)).Problem.ShouldContain(words);
+
+    private const string Two = """ "stores": { "disk": { "type": "directory", "path": "a" }, "vault": { "type": "directory", "path": "b" } } """;
+
+    [Fact]
+    public void With_two_stores_one_must_be_chosen()
+    {
+        PolicyProblem problem = Wrong(() => With("\"rules\": []", stores: Two));
+        (problem.JsonPath, problem.Problem).ShouldBe(("$.environments.e", "says no \"store\", and there are 2"));
+        With("\"store\": \"vault\"", stores: Two).Default.Store.ShouldBe("vault");
+        With("\"rules\": []", "{ \"store\": \"vault\" }", Two).Default.Store.ShouldBe("vault");
+        Wrong(() => With("\"rules\": []", "{ \"store\": \"vualt\" }", Two)).JsonPath.ShouldBe("$.defaults.store");
+    }
+
+    [Fact]
+    public void An_environment_overrides_the_defaults_value_by_value()
+    {
+        const string Defaults = """{ "schedule": "0 3 * * *", "timeZone": "Asia/Shanghai", "quiesce": "stop", "compression": { "level": 9 }, "retention": { "keepLast": 5 } }""";
+        EnvironmentPolicy silent = With("\"rules\": []", Defaults);
+        silent.Schedule!.Cron.ShouldBe("0 3 * * *");
+        silent.Schedule.TimeZone.Id.ShouldBe("Asia/Shanghai");
+        silent.Default.Quiesce.ShouldBe(QuiescePolicy.Of(QuiesceMode.Stop));
+        (silent.Default.CompressionLevel, silent.Default.Retention!.KeepLast, silent.Default.TimeZone.Id).ShouldBe((9, 5, "Asia/Shanghai"));
+
+        EnvironmentPolicy own = With("\"schedule\": \"@hourly\", \"timeZone\": \"UTC\", \"quiesce\": \"auto\", \"compression\": { \"level\": 1 }", Defaults);
+        (own.Schedule!.Cron, own.Schedule.TimeZone.Id, own.Default.TimeZone.Id).ShouldBe(("@hourly", "UTC", "UTC"));
+        own.Default.Quiesce.ShouldBe(QuiescePolicy.Default);
+        own.Default.CompressionLevel.ShouldBe(1);
+
+        With("\"schedule\": null", Defaults).Schedule.ShouldBeNull();
+        With("\"schedule\": \"none\"", Defaults).Schedule.ShouldBeNull();
+        With("\"timeZone\": \"UTC\"", Defaults).Schedule!.TimeZone.Id.ShouldBe("UTC");
+    }
+
+    [Fact]
+    public void Retention_shorthands_are_counts_of_slots()
+    {
+        RetentionPolicy retention = With(""" "retention": { "keepLast": 1, "keepHourly": 24, "keepDaily": 7, "keepWeekly": 4, "keepMonthly": 12, "keepYearly": 3, "minimum": 2, "keep": [{ "cron": "0 12 * * *", "for": "1y6mo" }] } """).Default.Retention!;
+        (retention.KeepLast, retention.Minimum).ShouldBe((1, 2));
+        retention.Keep[0].For.ShouldBe(new CalendarSpan("1y6mo", 18, TimeSpan.Zero));
+        retention.Keep.Skip(1).ShouldBe([new("0 * * * *", null, 24), new("0 0 * * *", null, 7), new("0 0 * * MON", null, 4), new("0 0 1 * *", null, 12), new("0 0 1 1 *", null, 3)]);
+    }
+
+    [Fact]
+    public void Hooks_are_read_and_hold_nothing_more_unless_told_so()
+    {
+        QuiescePolicy quiesce = With(""" "rules": [{ "volume": "v", "quiesce": { "before": ["sh", "-c", ""], "after": ["true"], "timeout": "2m" } }] """).Rules[0].Quiesce!;
+        (quiesce.Auto, quiesce.Then, quiesce.HookTimeout).ShouldBe((false, QuiesceMode.None, TimeSpan.FromMinutes(2)));
+        quiesce.Before.ShouldBe(["sh", "-c", ""]);
+        quiesce.After.ShouldBe(["true"]);
+        With(""" "quiesce": { "before": ["x"], "then": "pause" } """).Default.Quiesce.Then.ShouldBe(QuiesceMode.Pause);
+    }
+
+    [Fact]
+    public void A_missing_file_says_how_to_make_one()
+    {
+        var e = Should.Throw<BackupException>(() => PolicyFile.Load("/nonexistent/backup.json"));
+        (e.Kind, e.Problem).ShouldBe((FailureKind.Usage, "there is no policy file /nonexistent/backup.json"));
+        e.Hint.ShouldContain("backup init");
+        Should.Throw<BackupException>(() => PolicyFile.Load("/etc")).Problem.ShouldContain("it is a directory");
+    }
+
+    [Fact]
+    public void A_mutilated_policy_never_crashes_the_parser()
+    {
+        string good = File.ReadAllText(ExamplePolicyTests.Example);
+        var chance = new Random(5);
+        int refused = 0;
+        for (int i = 0; i < 1500; i++)
+        {
+            string bad = good;
+            for (int cut = chance.Next(1, 4); cut > 0; cut--)
+            {
+                int at = chance.Next(bad.Length), length = Math.Min(chance.Next(12), bad.Length - at);
+                bad = bad.Remove(at, length).Insert(at, new[] { "", "7", "\"x\"", "null", "{", "]", "-1", "\\ud800", ":" }[chance.Next(9)]);
+            }
+            try
+            {
+                Parse(bad);
+            }
+            catch (PolicyException e)
+            {
+                refused++;
+                e.Problems.ShouldAllBe(p => p.Problem.Length > 0 && p.Hint.Length > 0);
+            }
+        }
+        refused.ShouldBeGreaterThan(500);
+    }
+}
