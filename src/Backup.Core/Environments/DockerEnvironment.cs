@@ -1,0 +1,238 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Net;
+using Backup.Environments.Connections;
+
+namespace Backup.Environments;
+
+/// <summary>A Docker engine by its own API. Volumes are read and written through helper containers that are never started.</summary>
+public sealed class DockerEnvironment : IEnvironment
+{
+    /// <summary>Added to the time that a container may take to stop.</summary>
+    private static readonly TimeSpan StopMargin = TimeSpan.FromSeconds(60);
+
+    private const int EngineStopTimeout = 10;
+    private static readonly TimeSpan ExitPoll = TimeSpan.FromMilliseconds(50);
+
+    private readonly DockerApi _api;
+    private readonly RunContext _context;
+    private readonly HelperContainers _helpers;
+    private readonly InventoryReader _inventory;
+    private readonly SourceMounts _mounts;
+    private readonly SourceEmptier _emptier;
+
+    /// <param name="connection">Is disposed with the environment. Nothing is opened before the first call.</param>
+    public DockerEnvironment(string name, DockerConnection connection, RunContext context) : this(new DockerApi(name, connection, context.Time), name, context)
+    {
+    }
+
+    internal DockerEnvironment(DockerApi api, string name, RunContext context)
+    {
+        Name = name;
+        _api = api;
+        _context = context;
+        _helpers = new HelperContainers(_api, context);
+        _inventory = new InventoryReader(_api);
+        _mounts = new SourceMounts(_api, _helpers);
+        _emptier = new SourceEmptier(_api, _helpers, _mounts, context);
+    }
+
+    public string Name { get; }
+
+    internal DockerApi Api => _api;
+
+    public Task<Inventory> InspectAsync(CancellationToken cancel) => _inventory.ReadAsync(cancel);
+
+    public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => _inventory.ContainerAsync(idOrName, cancel);
+
+    public async Task ActAsync(ContainerAction action, CancellationToken cancel)
+    {
+        string id = action.ContainerId;
+        try
+        {
+            switch (action.Verb)
+            {
+                case ContainerVerb.Pause:
+                    await _api.ContainerVerbAsync(id, "pause", DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+                    break;
+                case ContainerVerb.Unpause:
+                    await _api.ContainerVerbAsync(id, "unpause", DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+                    break;
+                case ContainerVerb.Start:
+                    await _api.ContainerVerbAsync(id, "start", DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+                    break;
+                case ContainerVerb.Stop:
+                    await StopAsync(id, action.StopTimeoutSeconds, cancel).ConfigureAwait(false);
+                    break;
+            }
+        }
+        catch (EngineRefusalException e) when (e.Status is HttpStatusCode.Conflict or HttpStatusCode.InternalServerError)
+        {
+            // "Already paused" is 409, "not paused" is 500 in old engines and 409 in new ones: the state decides, not the words.
+            string? state = (await _api.FindContainerAsync(id, cancel).ConfigureAwait(false))?.State?.Status;
+            bool fulfilled = action.Verb switch
+            {
+                ContainerVerb.Pause => state == "paused",
+                ContainerVerb.Unpause => state is not null and not "paused",
+                _ => false,
+            };
+            if (!fulfilled) throw;
+        }
+    }
+
+    private async Task StopAsync(string id, int? seconds, CancellationToken cancel)
+    {
+        int patience = seconds
+            ?? (await _api.FindContainerAsync(id, cancel).ConfigureAwait(false))?.Config?.StopTimeout
+            ?? EngineStopTimeout;
+        string verb = seconds is { } t ? string.Create(CultureInfo.InvariantCulture, $"stop?t={t}") : "stop";
+        // Negative: the engine waits for ever, and so do we.
+        TimeSpan timeout = patience < 0 ? Timeout.InfiniteTimeSpan : TimeSpan.FromSeconds(patience) + StopMargin;
+        await _api.ContainerVerbAsync(id, verb, timeout, cancel).ConfigureAwait(false);
+    }
+
+    public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
+    {
+        string doing = $"run \"{string.Join(' ', command)}\" in container {DockerApi.Short(containerId)}";
+        using var deadline = new CancellationTokenSource(timeout, _context.Time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            string exec = await _api.CreateExecAsync(containerId, command, doing, both.Token).ConfigureAwait(false);
+            ExecOutput output = await _api.StartExecAsync(exec, doing, both.Token).ConfigureAwait(false);
+            while (true)
+            {
+                ExecState state = await _api.ExecStateAsync(exec, doing, both.Token).ConfigureAwait(false);
+                if (state is { Running: not true, ExitCode: { } code }) return new ExecResult(code, output.Output, output.Error);
+                await Task.Delay(ExitPoll, _context.Time, both.Token).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException e) when (!cancel.IsCancellationRequested && deadline.IsCancellationRequested)
+        {
+            throw new EnvironmentException(Name, $"cannot {doing}: it did not end within {timeout.TotalSeconds:0.###} s",
+                "the command goes on in the container; raise the timeout in the policy, or mend the command", inner: e);
+        }
+    }
+
+    public async Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel)
+    {
+        MountedSource mounted = await _mounts.MountAsync(source, true, runId, cancel).ConfigureAwait(false) ?? throw Missing(Name, source);
+        return new SourceHandle(_api, _helpers, source, mounted);
+    }
+
+    public async Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel)
+    {
+        if (source.Kind == SourceKind.Volume) return await _api.FindVolumeAsync(source.Name, cancel).ConfigureAwait(false) is not null;
+        if (await _mounts.MountAsync(source, true, runId, cancel).ConfigureAwait(false) is not { } mounted) return false;
+        await _helpers.RemoveAsync(mounted.Helper).ConfigureAwait(false);
+        return true;
+    }
+
+    public Task<bool> IsEmptyAsync(SourceRef source, string runId, CancellationToken cancel) => _emptier.IsEmptyAsync(source, runId, cancel);
+
+    public async Task CreateVolumeAsync(VolumeFacts volume, CancellationToken cancel)
+    {
+        if (await _api.FindVolumeAsync(volume.Name, cancel).ConfigureAwait(false) is not null)
+            throw new EnvironmentException(Name, $"volume {volume.Name} exists already", "choose another name, or remove the volume first");
+        await _api.CreateVolumeAsync(new VolumeRequest(volume.Name, volume.Driver, volume.Options, volume.Labels), cancel).ConfigureAwait(false);
+    }
+
+    public Task EmptyAsync(SourceRef target, string runId, CancellationToken cancel) => _emptier.EmptyAsync(target, runId, cancel);
+
+    public Task<string> PlanEmptyAsync(SourceRef target, string runId, CancellationToken cancel) => _emptier.PlanAsync(target, runId, cancel);
+
+    /// <remarks>
+    /// A bound directory that is missing is created, with its parents. A bound file is replaced by a new one: containers that run see it after
+    /// their next start. See <see cref="DockerApi.WriteArchiveAsync"/> for the engine's one infidelity, which a comparison by reading back shows.
+    /// </remarks>
+    public async Task FillAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        MountedSource? mounted = await _mounts.MountAsync(target, false, runId, cancel).ConfigureAwait(false);
+        if (mounted is { IsDirectory: false })
+        {
+            // A mount point cannot be replaced: go through the directory it is in.
+            await _helpers.RemoveAsync(mounted.Helper).ConfigureAwait(false);
+            mounted = await _mounts.MountAsync(Parent(target), false, runId, cancel).ConfigureAwait(false) ?? throw Missing(Name, target);
+        }
+        if (mounted is not null)
+            await PushAsync(mounted, target, write, cancel).ConfigureAwait(false);
+        else if (target.Kind == SourceKind.Bind)
+            await FillMissingAsync(target, runId, write, cancel).ConfigureAwait(false);
+        else
+            throw Missing(Name, target);
+    }
+
+    private async Task PushAsync(MountedSource mounted, SourceRef target, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        try
+        {
+            await _api.WriteArchiveAsync(mounted.Helper, mounted.Path, $"write {target}", write, cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            await _helpers.RemoveAsync(mounted.Helper).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Only the tar tells whether the missing path was a directory or a file, so its first header is looked at before anything is made.</summary>
+    private async Task FillMissingAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        var pipe = new Pipe();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        Task writing = WriteIntoPipeAsync();
+        try
+        {
+            string path = await IsDirectoryAsync(pipe.Reader, cancel).ConfigureAwait(false) ? target.Name : Parent(target).Name;
+            MountedSource made = await _mounts.MountCreatedAsync(path, runId, cancel).ConfigureAwait(false);
+            await PushAsync(made, target, (stream, token) => pipe.Reader.CopyToAsync(stream, token), cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            await stop.CancelAsync().ConfigureAwait(false);
+            await pipe.Reader.CompleteAsync().ConfigureAwait(false);
+        }
+        await writing.ConfigureAwait(false);
+
+        async Task WriteIntoPipeAsync()
+        {
+            Exception? failure = null;
+            try
+            {
+                await using Stream stream = pipe.Writer.AsStream(leaveOpen: true);
+                await write(stream, stop.Token).ConfigureAwait(false);
+            }
+            catch (Exception e)
+            {
+                // Surfaces at the reading end, from where it cuts the request.
+                failure = e;
+            }
+            await pipe.Writer.CompleteAsync(failure).ConfigureAwait(false);
+        }
+    }
+
+    private static async Task<bool> IsDirectoryAsync(PipeReader tar, CancellationToken cancel)
+    {
+        for (int wanted = 1; ;)
+        {
+            ReadResult head = await tar.ReadAtLeastAsync(wanted, cancel).ConfigureAwait(false);
+            char? type = TarHead.FirstType(head.Buffer.ToArray(), out wanted);
+            tar.AdvanceTo(head.Buffer.Start, type is null ? head.Buffer.End : head.Buffer.Start);
+            if (type is not null || head.IsCompleted) return type is '5' or '\0' or null;
+        }
+    }
+
+    private static SourceRef Parent(SourceRef file) => SourceRef.Bind(Path.GetDirectoryName(file.Name) ?? "/");
+
+    public Task<int> RemoveHelpersAsync(string? runId, CancellationToken cancel) => _helpers.SweepAsync(runId, cancel);
+
+    internal static EnvironmentException Missing(string environment, SourceRef source) => source.Kind == SourceKind.Volume
+        ? new(environment, $"there is no volume {source.Name} in {environment}", "list what is there with: docker volume ls", FailureKind.NotFound)
+        : new(environment, $"there is no {source.Name} on the host of {environment}", "check the path of the bind mount", FailureKind.NotFound);
+
+    public ValueTask DisposeAsync()
+    {
+        _api.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}

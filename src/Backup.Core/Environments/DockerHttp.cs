@@ -1,0 +1,166 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Backup.Environments.Connections;
+
+namespace Backup.Environments;
+
+/// <summary>
+/// Requests to one engine: API version, deadlines, and every failure as <see cref="EnvironmentException"/>. The caller's cancellation passes untouched.
+/// </summary>
+internal sealed class DockerHttp(string environment, DockerConnection connection, TimeProvider time) : IDisposable
+{
+    /// <summary>The newest API this client was written for (Docker 29) and the oldest (Docker 20.10).</summary>
+    internal static readonly Version Newest = new(1, 52), Oldest = new(1, 41);
+
+    /// <summary>For calls that are answered at once.</summary>
+    internal static readonly TimeSpan ShortCall = TimeSpan.FromSeconds(60);
+
+    /// <summary>A stream may take any time, but not be silent for longer than this.</summary>
+    internal static readonly TimeSpan DefaultStall = TimeSpan.FromMinutes(5);
+
+    private readonly HttpMessageInvoker _http = new(connection.Handler);
+    private readonly SemaphoreSlim _negotiating = new(1, 1);
+    private Version? _version;
+
+    internal string Environment => environment;
+    internal string Display => connection.Display;
+    internal TimeProvider Time => time;
+    internal TimeSpan Stall { get; init; } = DefaultStall;
+
+    /// <summary>The newest API version that both sides speak; asked for once.</summary>
+    internal async Task<Version> VersionAsync(CancellationToken cancel)
+    {
+        if (_version is { } known) return known;
+        await _negotiating.WaitAsync(cancel).ConfigureAwait(false);
+        try
+        {
+            return _version ??= await NegotiateAsync(cancel).ConfigureAwait(false);
+        }
+        finally
+        {
+            _negotiating.Release();
+        }
+    }
+
+    internal async Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, string doing, CancellationToken cancel)
+    {
+        using HttpResponseMessage answer = await SendAsync(HttpMethod.Get, path, null, doing, ShortCall, cancel).ConfigureAwait(false);
+        return await ReadAsync(answer, type, doing, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Null where the engine says 404.</summary>
+    internal async Task<T?> FindAsync<T>(string path, JsonTypeInfo<T> type, string doing, CancellationToken cancel) where T : class
+    {
+        try
+        {
+            return await GetAsync(path, type, doing, cancel).ConfigureAwait(false);
+        }
+        catch (EngineRefusalException e) when (e.Status == HttpStatusCode.NotFound)
+        {
+            return null;
+        }
+    }
+
+    internal async Task<TAnswer> PostAsync<TBody, TAnswer>(
+        string path, TBody body, JsonTypeInfo<TBody> bodyType, JsonTypeInfo<TAnswer> type, string doing, CancellationToken cancel)
+    {
+        using HttpResponseMessage answer = await SendAsync(HttpMethod.Post, path, Json(body, bodyType), doing, ShortCall, cancel).ConfigureAwait(false);
+        return await ReadAsync(answer, type, doing, cancel).ConfigureAwait(false);
+    }
+
+    internal async Task PostAsync(string path, string doing, TimeSpan timeout, CancellationToken cancel) =>
+        (await SendAsync(HttpMethod.Post, path, null, doing, timeout, cancel).ConfigureAwait(false)).Dispose();
+
+    internal async Task DeleteAsync(string path, string doing, CancellationToken cancel) =>
+        (await SendAsync(HttpMethod.Delete, path, null, doing, ShortCall, cancel).ConfigureAwait(false)).Dispose();
+
+    internal static HttpContent Json<T>(T body, JsonTypeInfo<T> type) =>
+        new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(body, type)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+
+    /// <summary>Sends, and returns as soon as the answer's head is there; a status that is no success throws.</summary>
+    /// <param name="path">Below the versioned root, such as <c>containers/json</c>.</param>
+    /// <param name="timeout">Until the answer's head is there.</param>
+    internal async Task<HttpResponseMessage> SendAsync(
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel)
+    {
+        Version version = await VersionAsync(cancel).ConfigureAwait(false);
+        return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel).ConfigureAwait(false);
+    }
+
+    private async Task<HttpResponseMessage> SendRawAsync(
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel)
+    {
+        using var request = new HttpRequestMessage(method, new Uri(connection.BaseAddress, path)) { Content = body, Version = HttpVersion.Version11 };
+        request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity"));
+        // An empty body with a length, never chunked: engines refuse "start" with anything that may be a body.
+        if (body is null && method == HttpMethod.Post) request.Content = new ByteArrayContent([]);
+        using var deadline = new CancellationTokenSource(timeout, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        HttpResponseMessage? answer = null;
+        try
+        {
+            answer = await _http.SendAsync(request, both.Token).ConfigureAwait(false);
+            if (answer.IsSuccessStatusCode || answer.StatusCode == HttpStatusCode.NotModified) return answer;
+            string text = await answer.Content.ReadAsStringAsync(both.Token).ConfigureAwait(false);
+            throw EngineFailure.Refusal(environment, doing, answer.StatusCode, text);
+        }
+        catch (Exception e) when (!cancel.IsCancellationRequested || e is EnvironmentException)
+        {
+            answer?.Dispose();
+            // What a body writer threw is not the engine's failure; the body keeps it and its owner asks for it.
+            if (body is PushContent { Failure: not null }) throw;
+            if (deadline.IsCancellationRequested)
+                throw new EnvironmentException(environment,
+                    $"cannot {doing}: {connection.Display} did not answer within {timeout.TotalSeconds:0} s",
+                    "look at the load of the engine's host and at the engine's log (journalctl -u docker)", inner: e);
+            throw EngineFailure.Translate(environment, connection.Display, doing, e);
+        }
+        catch (Exception) when (cancel.IsCancellationRequested)
+        {
+            answer?.Dispose();
+            throw new OperationCanceledException(cancel);
+        }
+    }
+
+    private async Task<T> ReadAsync<T>(HttpResponseMessage answer, JsonTypeInfo<T> type, string doing, CancellationToken cancel)
+    {
+        using var deadline = new CancellationTokenSource(ShortCall, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            await using Stream body = await answer.Content.ReadAsStreamAsync(both.Token).ConfigureAwait(false);
+            return await JsonSerializer.DeserializeAsync(body, type, both.Token).ConfigureAwait(false)
+                ?? throw new JsonException("the answer is null");
+        }
+        catch (Exception e) when (!cancel.IsCancellationRequested)
+        {
+            throw EngineFailure.Translate(environment, connection.Display, doing, e);
+        }
+    }
+
+    private async Task<Version> NegotiateAsync(CancellationToken cancel)
+    {
+        const string Doing = "ask the engine for its version";
+        using HttpResponseMessage answer = await SendRawAsync(HttpMethod.Get, "version", null, Doing, ShortCall, cancel).ConfigureAwait(false);
+        VersionAnswer says = await ReadAsync(answer, DockerJson.Default.VersionAnswer, Doing, cancel).ConfigureAwait(false);
+        if (!System.Version.TryParse(says.ApiVersion, out Version? offered))
+            throw new EnvironmentException(environment, $"{connection.Display} does not say which version of the Docker API it speaks",
+                "check that the URL is that of a Docker engine");
+        Version chosen = offered < Newest ? offered : Newest;
+        if (chosen < Oldest)
+            throw new EnvironmentException(environment, $"the engine at {connection.Display} is too old: it speaks Docker API {offered}, at least {Oldest} is needed",
+                "update it to Docker 20.10 or newer");
+        if (System.Version.TryParse(says.MinApiVersion, out Version? minimum) && minimum > chosen)
+            throw new EnvironmentException(environment, $"the engine at {connection.Display} is too new: it asks for Docker API {minimum} at least, this program speaks up to {Newest}",
+                "update this program, or set DOCKER_MIN_API_VERSION for the engine");
+        return chosen;
+    }
+
+    public void Dispose()
+    {
+        _http.Dispose();
+        _negotiating.Dispose();
+    }
+}

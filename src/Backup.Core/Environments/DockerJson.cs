@@ -1,0 +1,104 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Backup.Environments;
+
+// What is read from and sent to the Docker Engine API, member names as on the wire. Members that we do not use are left out: the engine's
+// answers grow with every version, so unlike in our own files unknown members are no error, and almost every member may be missing.
+
+internal sealed record VersionAnswer(string? ApiVersion, [property: JsonPropertyName("MinAPIVersion")] string? MinApiVersion, string? Version, string? Os);
+
+internal sealed record InfoAnswer(
+    [property: JsonPropertyName("ID")] string? Id, string? Name, string? ServerVersion,
+    string? OperatingSystem, [property: JsonPropertyName("OSType")] string? OsType, string? Architecture);
+
+internal sealed record VolumeList(IReadOnlyList<VolumeAnswer>? Volumes);
+
+internal sealed record VolumeAnswer(
+    string Name, string? Driver, IReadOnlyDictionary<string, string>? Options, IReadOnlyDictionary<string, string>? Labels, string? Scope);
+
+internal sealed record VolumeRequest(
+    string Name, string Driver, IReadOnlyDictionary<string, string> DriverOpts, IReadOnlyDictionary<string, string> Labels);
+
+/// <param name="ImageId">Of the image it was made from.</param>
+internal sealed record ContainerItem(
+    string Id, IReadOnlyList<string>? Names, string? Image, [property: JsonPropertyName("ImageID")] string? ImageId, string? State,
+    IReadOnlyDictionary<string, string>? Labels, IReadOnlyList<MountAnswer>? Mounts);
+
+/// <param name="Image">The image's id; the name that was asked for is in <paramref name="Config"/>.</param>
+internal sealed record ContainerAnswer(
+    string Id, string? Name, string? Image, ContainerConfig? Config, ContainerState? State, ContainerHostConfig? HostConfig,
+    IReadOnlyList<MountAnswer>? Mounts);
+
+internal sealed record ContainerConfig(string? Image, IReadOnlyDictionary<string, string>? Labels, int? StopTimeout);
+
+internal sealed record ContainerState(string? Status, string? StartedAt, int? ExitCode, string? Error);
+
+internal sealed record ContainerHostConfig(bool? AutoRemove);
+
+internal sealed record MountAnswer(
+    string? Type, string? Name, string? Source, string? Destination, [property: JsonPropertyName("RW")] bool? Writable);
+
+internal sealed record ImageAnswer(string Id, IReadOnlyList<string>? RepoTags, IReadOnlyList<string>? RepoDigests);
+
+internal sealed record ContainerRequest(
+    string Image, IReadOnlyList<string> Cmd, IReadOnlyDictionary<string, string> Labels, HostConfigRequest HostConfig,
+    IReadOnlyList<string>? Entrypoint = null, string? User = null);
+
+internal sealed record HostConfigRequest(
+    IReadOnlyList<MountRequest> Mounts, LogConfigRequest LogConfig, IReadOnlyList<string>? Binds = null, string NetworkMode = "none");
+
+internal sealed record LogConfigRequest(string Type, IReadOnlyDictionary<string, string>? Config = null);
+
+internal sealed record MountRequest(string Type, string Source, string Target, bool ReadOnly, VolumeOptionsRequest? VolumeOptions = null);
+
+internal sealed record VolumeOptionsRequest(bool NoCopy, IReadOnlyDictionary<string, string> Labels);
+
+internal sealed record IdAnswer(string Id);
+
+internal sealed record ExecRequest(IReadOnlyList<string> Cmd, bool AttachStdout, bool AttachStderr, bool Tty);
+
+internal sealed record ExecStartRequest(bool Detach, bool Tty);
+
+internal sealed record ExecState(bool? Running, int? ExitCode);
+
+internal sealed record ErrorAnswer([property: JsonPropertyName("message")] string? Message);
+
+/// <summary>One line of a progress stream; an error arrives here, under status 200.</summary>
+internal sealed record ProgressLine([property: JsonPropertyName("error")] string? Error, [property: JsonPropertyName("status")] string? Status);
+
+/// <param name="Mode">As Go's <c>os.FileMode</c>: permissions in the low nine bits, <see cref="DirectoryBit"/>, <see cref="SymlinkBit"/>.</param>
+/// <param name="LinkTarget">Where a symlink leads in the end, seen from inside the container.</param>
+internal sealed record PathStat(
+    [property: JsonPropertyName("name")] string? Name, [property: JsonPropertyName("mode")] uint Mode,
+    [property: JsonPropertyName("linkTarget")] string? LinkTarget)
+{
+    private const uint DirectoryBit = 1u << 31;
+    private const uint SymlinkBit = 1u << 27;
+    private const uint AnyExecuteBit = 0b001_001_001;
+
+    internal bool IsDirectory => (Mode & DirectoryBit) != 0;
+    internal bool IsSymlink => (Mode & SymlinkBit) != 0;
+    internal bool IsExecutable => !IsDirectory && !IsSymlink && (Mode & AnyExecuteBit) != 0;
+}
+
+[JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip)]
+[JsonSerializable(typeof(VersionAnswer))]
+[JsonSerializable(typeof(InfoAnswer))]
+[JsonSerializable(typeof(VolumeList))]
+[JsonSerializable(typeof(VolumeAnswer))]
+[JsonSerializable(typeof(VolumeRequest))]
+[JsonSerializable(typeof(ContainerItem[]))]
+[JsonSerializable(typeof(ContainerAnswer))]
+[JsonSerializable(typeof(ImageAnswer))]
+[JsonSerializable(typeof(ImageAnswer[]))]
+[JsonSerializable(typeof(ContainerRequest))]
+[JsonSerializable(typeof(IdAnswer))]
+[JsonSerializable(typeof(ExecRequest))]
+[JsonSerializable(typeof(ExecStartRequest))]
+[JsonSerializable(typeof(ExecState))]
+[JsonSerializable(typeof(ErrorAnswer))]
+[JsonSerializable(typeof(ProgressLine))]
+[JsonSerializable(typeof(PathStat))]
+[JsonSerializable(typeof(Dictionary<string, string[]>))]
+internal sealed partial class DockerJson : JsonSerializerContext;

@@ -1,0 +1,90 @@
+using System.Collections.Concurrent;
+
+namespace Backup.Environments;
+
+/// <summary>Reads an engine's answers into the facts that planning decides on.</summary>
+internal sealed class InventoryReader(DockerApi api)
+{
+    /// <summary>Inspections at a time; more would only make a small host busy.</summary>
+    private const int Parallel = 4;
+
+    private const string AnonymousLabel = "com.docker.volume.anonymous";
+
+    private readonly ConcurrentDictionary<string, IReadOnlyList<string>> _digests = new();
+
+    internal async Task<Inventory> ReadAsync(CancellationToken cancel)
+    {
+        EngineFacts engine = await EngineAsync(cancel).ConfigureAwait(false);
+        IReadOnlyList<VolumeAnswer> volumes = await api.VolumesAsync(cancel).ConfigureAwait(false);
+        IReadOnlyList<ContainerItem> items = await api.ContainersAsync(null, cancel).ConfigureAwait(false);
+        var containers = new ContainerFacts?[items.Count];
+        await System.Threading.Tasks.Parallel.ForAsync(0, items.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
+            async (i, token) => containers[i] = await ContainerAsync(items[i].Id, token).ConfigureAwait(false)).ConfigureAwait(false);
+        return new Inventory(
+            engine,
+            [.. volumes.Select(Facts).OrderBy(v => v.Name, StringComparer.Ordinal)],
+            [.. containers.OfType<ContainerFacts>().OrderBy(c => c.Name, StringComparer.Ordinal)]);
+    }
+
+    /// <summary>Null when there is none, also when it vanished a moment ago.</summary>
+    internal async Task<ContainerFacts?> ContainerAsync(string idOrName, CancellationToken cancel)
+    {
+        if (await api.FindContainerAsync(idOrName, cancel).ConfigureAwait(false) is not { } c) return null;
+        string image = c.Config?.Image ?? c.Image ?? "";
+        string imageId = c.Image ?? "";
+        return new ContainerFacts(
+            c.Id,
+            (c.Name ?? c.Id).TrimStart('/'),
+            image,
+            imageId,
+            await DigestAsync(image, imageId, cancel).ConfigureAwait(false),
+            c.State?.Status ?? "created",
+            c.State?.StartedAt ?? "",
+            c.HostConfig?.AutoRemove ?? false,
+            c.Config?.StopTimeout,
+            c.Config?.Labels ?? Empty,
+            [.. (c.Mounts ?? []).Select(Facts)]);
+    }
+
+    internal static VolumeFacts Facts(VolumeAnswer v) => new(
+        v.Name,
+        v.Driver ?? "local",
+        v.Options ?? Empty,
+        v.Labels ?? Empty,
+        v.Scope ?? "local",
+        v.Labels?.ContainsKey(AnonymousLabel) == true || (v.Name.Length == 64 && v.Name.All(char.IsAsciiHexDigitLower)));
+
+    private static MountFacts Facts(MountAnswer m)
+    {
+        string kind = m.Type ?? "";
+        return new MountFacts(kind, (kind == "volume" ? m.Name : m.Source) ?? "", m.Destination ?? "", m.Writable ?? true);
+    }
+
+    private static IReadOnlyDictionary<string, string> Empty { get; } = new Dictionary<string, string>();
+
+    private async Task<EngineFacts> EngineAsync(CancellationToken cancel)
+    {
+        Version version = await api.VersionAsync(cancel).ConfigureAwait(false);
+        InfoAnswer info = await api.InfoAsync(cancel).ConfigureAwait(false);
+        if (string.Equals(info.OsType, "windows", StringComparison.OrdinalIgnoreCase))
+            throw new EnvironmentException(api.Http.Environment, $"the engine at {api.Http.Display} runs Windows containers, which are not supported",
+                "use an engine that runs Linux containers");
+        return new EngineFacts(info.Id ?? "", info.Name ?? "", info.ServerVersion ?? "", version.ToString(), info.OperatingSystem ?? "", info.Architecture ?? "");
+    }
+
+    /// <summary>The repository digest of the image, of the repository that the container was told where the engine knows several.</summary>
+    private async Task<string?> DigestAsync(string image, string imageId, CancellationToken cancel)
+    {
+        if (imageId.Length == 0) return null;
+        if (!_digests.TryGetValue(imageId, out IReadOnlyList<string>? digests))
+        {
+            // An image may be gone while its container still runs.
+            digests = (await api.FindImageAsync(imageId, cancel).ConfigureAwait(false))?.RepoDigests ?? [];
+            _digests[imageId] = digests;
+        }
+        string repository = image.Split('@')[0];
+        int colon = repository.LastIndexOf(':');
+        if (colon > repository.LastIndexOf('/')) repository = repository[..colon];
+        return digests.FirstOrDefault(d => d.StartsWith(repository + "@", StringComparison.Ordinal)) ?? digests.FirstOrDefault();
+    }
+}
