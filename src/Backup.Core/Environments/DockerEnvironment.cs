@@ -13,6 +13,10 @@ public sealed class DockerEnvironment : IEnvironment
     private static readonly TimeSpan StopMargin = TimeSpan.FromSeconds(60);
 
     private const int EngineStopTimeout = 10;
+
+    /// <summary>Enough of a tar for its root entry with extended headers.</summary>
+    private const int HeadSize = 64 * 1024;
+
     private static readonly TimeSpan ExitPoll = TimeSpan.FromMilliseconds(50);
 
     private readonly DockerApi _api;
@@ -167,7 +171,15 @@ public sealed class DockerEnvironment : IEnvironment
     {
         try
         {
-            await _api.WriteArchiveAsync(mounted.Helper, mounted.Path, $"write {target}", write, cancel).ConfigureAwait(false);
+            HeadStream? seen = null;
+            await _api.WriteArchiveAsync(mounted.Helper, mounted.Path, $"write {target}",
+                (stream, token) => write(seen = new HeadStream(stream, HeadSize), token), cancel).ConfigureAwait(false);
+            // Engines skip the entry of the directory they extract into: its owner, mode and time would stay those of a fresh volume. Seen from
+            // the directory above it is an entry like others.
+            string parent = Path.GetDirectoryName(mounted.Path)!;
+            if (seen is not null && TarHead.RootAs(Path.GetFileName(mounted.Path), seen.Head) is { } root)
+                await _api.WriteArchiveAsync(mounted.Helper, parent, $"set the owner and mode of {target}",
+                    (stream, token) => stream.WriteAsync(root, token).AsTask(), cancel).ConfigureAwait(false);
         }
         finally
         {

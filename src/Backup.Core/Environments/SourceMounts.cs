@@ -35,11 +35,11 @@ internal sealed class SourceMounts(DockerApi api, HelperContainers helpers)
         }).ConfigureAwait(false);
     }
 
-    /// <summary>Mounted under its own name, so that the tar of a file has that name in it. A link is followed by the mount.</summary>
+    /// <summary>For reading it is mounted under its own name, so that the tar of a file has that name in it. A link is followed by the mount.</summary>
     private async Task<MountedSource?> MountBindAsync(string path, bool readOnly, string runId, CancellationToken cancel)
     {
         string name = Path.GetFileName(path);
-        string target = $"{HelperContainers.Root}/{(name.Length > 0 ? name : "root")}";
+        string target = $"{HelperContainers.Root}/{(readOnly && name.Length > 0 ? name : "root")}";
         string helper;
         try
         {

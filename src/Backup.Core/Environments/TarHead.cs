@@ -4,6 +4,9 @@ namespace Backup.Environments;
 internal static class TarHead
 {
     private const int Block = 512;
+    private const int NameSize = 100;
+    private const int ChecksumAt = 148;
+    private const int ChecksumSize = 8;
 
     /// <summary>Headers that only describe the next one: PAX and GNU long names.</summary>
     private static bool IsExtension(char type) => type is 'x' or 'g' or 'L' or 'K';
@@ -43,6 +46,30 @@ internal static class TarHead
                 if (await tar.ReadAtLeastAsync(block, Block, throwOnEndOfStream: false, cancel).ConfigureAwait(false) < Block) return null;
         }
         return null;
+    }
+
+    /// <summary>
+    /// From the beginning of a directory's tar: a whole tar of its root entry alone, under another name. Null when the tar does not begin with its root.
+    /// </summary>
+    /// <param name="head">At least as many bytes as <see cref="FirstType"/> needed.</param>
+    /// <param name="name">ASCII, at most 99 characters.</param>
+    internal static byte[]? RootAs(string name, ReadOnlySpan<byte> head)
+    {
+        if (FirstType(head, out int needed) != '5') return null;
+        ReadOnlySpan<byte> old = head.Slice(needed - Block, NameSize);
+        if (!old.StartsWith("./\0"u8) && !old.StartsWith(".\0"u8)) return null;
+        byte[] tar = new byte[needed + 2 * Block];
+        head[..needed].CopyTo(tar);
+        Span<byte> header = tar.AsSpan(needed - Block, Block);
+        header[..NameSize].Clear();
+        System.Text.Encoding.ASCII.GetBytes(name + "/", header);
+        Span<byte> checksum = header.Slice(ChecksumAt, ChecksumSize);
+        checksum.Fill((byte)' ');
+        int sum = 0;
+        foreach (byte b in header) sum += b;
+        for (int digit = 5; digit >= 0; digit--, sum /= 8) checksum[digit] = (byte)('0' + sum % 8);
+        checksum[6] = 0;
+        return tar;
     }
 
     private static int ContentBlocks(ReadOnlySpan<byte> header)

@@ -117,6 +117,15 @@ public abstract class EnvironmentContract : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task The_owner_mode_and_time_of_the_root_itself_come_back()
+    {
+        SourceRef volume = await NewVolumeAsync();
+        TarItem root = TarItem.Dir("") with { Uid = 70, Gid = 71, Mode = 0b111_000_000, Mtime = 1_600_000_002 };
+        await FillAsync(volume, RawTar.Build([root, new TarItem("f", Content: "x")]));
+        (await ReadAsync(volume)).Single(i => i.Path.Length == 0).ShouldBe(root);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Filling_adds_and_replaces_and_deletes_nothing()
     {
         SourceRef volume = await NewVolumeAsync(new TarItem("old", Content: "old"), new TarItem("both", Content: "before"));

@@ -80,7 +80,7 @@ public abstract class RealEngineContract(EngineFixture engine) : EnvironmentCont
         byte[] tar = await ReadBytesAsync(from);
         SourceRef to = await NewVolumeAsync();
         await FillAsync(to, tar);
-        (await ReadBytesAsync(to)).ShouldBe(tar);
+        (await ReadBytesAsync(to)).AsSpan().SequenceEqual(tar).ShouldBeTrue("the same bytes");
     }
 
     [Fact(Timeout = Limit)]
@@ -92,7 +92,7 @@ public abstract class RealEngineContract(EngineFixture engine) : EnvironmentCont
         await Environment.ActAsync(new ContainerAction(ContainerVerb.Pause, id), default);
         byte[] first = await ReadBytesAsync(volume);
         await Task.Delay(200);
-        (await ReadBytesAsync(volume)).ShouldBe(first);
+        (await ReadBytesAsync(volume)).AsSpan().SequenceEqual(first).ShouldBeTrue("a paused container writes nothing");
         await Environment.ActAsync(new ContainerAction(ContainerVerb.Unpause, id), default);
     }
 
@@ -167,6 +167,15 @@ public abstract class RealEngineContract(EngineFixture engine) : EnvironmentCont
         await FillAsync(bind, tar);
         (await File.ReadAllTextAsync(Path.Combine(folder, "config"))).ShouldBe("a = 1");
         (await HelpersAsync()).ShouldBe(0);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_bound_directory_keeps_its_own_owner_and_mode()
+    {
+        SourceRef bind = SourceRef.Bind(Scope.Folder("bind"));
+        TarItem root = TarItem.Dir("") with { Uid = 70, Gid = 71, Mode = 0b111_000_000 };
+        await FillAsync(bind, RawTar.Build([root, new TarItem("f")]));
+        (await ReadAsync(bind)).Single(i => i.Path.Length == 0).ShouldBe(root);
     }
 
     [Fact(Timeout = Limit)]
