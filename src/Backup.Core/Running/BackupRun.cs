@@ -1,0 +1,200 @@
+using Backup.Environments;
+using Backup.Planning;
+using Backup.Policies;
+using Backup.Quiescing;
+using Backup.Snapshots;
+
+namespace Backup.Running;
+
+/// <param name="Environments">Names; empty = all.</param>
+/// <param name="VolumeGlobs">Only sources that match one; empty = all that the policy selects.</param>
+public sealed record RunRequest(IReadOnlyList<string> Environments, IReadOnlyList<string> VolumeGlobs);
+
+/// <param name="Failures">Environments or stores that did not answer.</param>
+public sealed record PlanReport(IReadOnlyList<EnvironmentPlan> Environments, IReadOnlyList<RunFailure> Failures);
+
+/// <param name="Retention">What retention would decide about the snapshots that exist now.</param>
+public sealed record EnvironmentPlan(BackupPlan Plan, IReadOnlyList<RetentionDecision> Retention);
+
+/// <summary>The backup: plan each environment, then take its volumes one after the other; environments run side by side.</summary>
+public sealed class BackupRun(RunContext context, Backends backends, string toolVersion)
+{
+    /// <summary>Bounds memory: each volume being read has one pipeline of buffers.</summary>
+    private const int EnvironmentsAtOnce = 4;
+    private const int StreamsAtOnce = 1;
+
+    public async Task<PlanReport> PlanAsync(RunRequest request, CancellationToken cancel)
+    {
+        var plans = new List<EnvironmentPlan>();
+        var failures = new List<RunFailure>();
+        foreach (EnvironmentPolicy policy in backends.Select(request.Environments))
+        {
+            try
+            {
+                (BackupPlan plan, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, failures, cancel);
+                plans.Add(new EnvironmentPlan(plan, [.. RetentionOf(policy, known)]));
+            }
+            catch (BackupException e) when (e.Kind == FailureKind.Failed)
+            {
+                failures.Add(Blame.Failure(policy.Name, null, e));
+            }
+        }
+        return new PlanReport(plans, failures);
+    }
+
+    /// <summary>Executes. What fails is in the report; only cancellation and a wrong request are thrown.</summary>
+    public async Task<RunReport> RunAsync(RunRequest request, UndoJournal journal, CancellationToken cancel)
+    {
+        long started = context.Time.GetTimestamp();
+        var tally = new Tally();
+        using var streams = new SemaphoreSlim(StreamsAtOnce);
+        IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
+
+        RecoverReport recovered = await new RecoverRun(context, backends).RunAsync(journal, [.. environments.Select(e => e.Name)], cancel);
+        foreach (string action in recovered.Actions) context.Events.Report(new RunEvent.Step($"left by a killed run: {action}"));
+        foreach (RunFailure failure in recovered.Failures) tally.Add(failure, context);
+
+        try
+        {
+            await Parallel.ForEachAsync(environments, new ParallelOptions { MaxDegreeOfParallelism = EnvironmentsAtOnce, CancellationToken = cancel },
+                async (policy, token) => await RunAsync(policy, request, journal, streams, tally, token));
+        }
+        finally
+        {
+            context.Events.Report(new RunEvent.Report(tally.Report(context.Time.GetElapsedTime(started))));
+        }
+        return tally.Report(context.Time.GetElapsedTime(started));
+    }
+
+    private async Task RunAsync(
+        EnvironmentPolicy policy, RunRequest request, UndoJournal journal, SemaphoreSlim streams, Tally tally, CancellationToken cancel)
+    {
+        string runId = context.NewId();
+        var helpers = new UndoEntry(context.NewId(), runId, policy.Name, UndoKind.RemoveHelpers, null, null, null, context.Now, null);
+        try
+        {
+            var planFailures = new List<RunFailure>();
+            (BackupPlan plan, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, planFailures, cancel);
+            foreach (RunFailure failure in planFailures) tally.Add(failure, context);
+            foreach (SkippedSource skipped in plan.Skipped)
+                context.Events.Report(new RunEvent.VolumeSkipped(policy.Name, skipped.Source.ToString(), skipped.Reason));
+            foreach (PlanWarning warning in plan.Warnings)
+                context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
+            context.Events.Report(new RunEvent.EnvironmentStarted(policy.Name, plan.Volumes.Count));
+            if (plan.Volumes.Count == 0) return;
+
+            journal.Add(helpers);
+            IEnvironment environment = backends.Environment(policy.Name);
+            foreach (VolumeStep step in plan.Volumes)
+            {
+                await streams.WaitAsync(cancel);
+                try
+                {
+                    await RunAsync(step, environment, known, journal, new RunFacts(runId, toolVersion, plan.Engine), tally, cancel);
+                }
+                finally
+                {
+                    streams.Release();
+                }
+            }
+        }
+        catch (BackupException e) when (e.Kind is FailureKind.Failed)
+        {
+            tally.Add(Blame.Failure(policy.Name, null, e), context);
+        }
+        finally
+        {
+            await SweepAsync(helpers, journal);
+        }
+    }
+
+    private async Task RunAsync(
+        VolumeStep step, IEnvironment environment, IReadOnlyList<Snapshot> known, UndoJournal journal, RunFacts facts, Tally tally, CancellationToken cancel)
+    {
+        string source = step.Source.ToString();
+        VolumeBackup? backup = null;
+        MadeSnapshot made;
+        try
+        {
+            ISnapshotStore store = backends.Store(step.Policy.Store);
+            backup = new VolumeBackup(context, environment, store, journal, facts);
+            made = await backup.RunAsync(step, cancel);
+            tally.Add(made);
+        }
+        catch (BackupException e)
+        {
+            tally.Add(Blame.Failure(environment.Name, source, e), context);
+            return;
+        }
+        finally
+        {
+            foreach (RunFailure failure in backup?.Failures ?? []) tally.Add(failure, context);
+        }
+
+        try
+        {
+            IReadOnlyList<Snapshot> all = [made.Snapshot, .. known.Where(s => s.Volume == source && s.Store == step.Policy.Store)];
+            foreach (RetentionDecision decision in Decide(all, step.Policy).Where(d => !d.Keep))
+            {
+                await backends.Store(step.Policy.Store).RemoveAsync(decision.Snapshot, cancel);
+                tally.AddRemoved(decision.Snapshot.Id);
+                context.Events.Report(new RunEvent.SnapshotRemoved(decision.Snapshot, string.Join("; ", decision.Reasons)));
+            }
+        }
+        catch (BackupException e)
+        {
+            tally.Add(Blame.Failure(environment.Name, source, e, "retention"), context);
+        }
+    }
+
+    /// <summary>The run's helpers are already gone unless something failed; this makes sure, on a deadline of its own.</summary>
+    private async Task SweepAsync(UndoEntry helpers, UndoJournal journal)
+    {
+        if (journal.Pending.All(e => e.Id != helpers.Id)) return;
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), context.Time);
+        try
+        {
+            await backends.Environment(helpers.Environment).RemoveHelpersAsync(helpers.Run, deadline.Token);
+            journal.Done(helpers);
+        }
+        catch (Exception e) when (e is BackupException or OperationCanceledException)
+        {
+            context.Events.Report(new RunEvent.Warning($"{helpers.Environment}: helper containers of this run may be left: {e.Message}",
+                "The next run or `backup recover` removes them."));
+        }
+    }
+
+    private async Task<(BackupPlan Plan, IReadOnlyList<Snapshot> Known)> PlanAsync(
+        EnvironmentPolicy policy, RunRequest request, List<RunFailure> failures, CancellationToken cancel)
+    {
+        Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
+        var known = new List<Snapshot>();
+        foreach (string name in Backends.StoresOf(policy))
+        {
+            try
+            {
+                SnapshotList list = await backends.Store(name).ListAsync(policy.Name, null, cancel);
+                known.AddRange(list.Snapshots);
+                failures.AddRange(list.Damaged.Select(d => DamagedFailure(policy.Name, d)));
+            }
+            catch (BackupException e)
+            {
+                failures.Add(Blame.Failure(policy.Name, null, e));
+            }
+        }
+        return (Planner.Plan(policy, inventory, known, request.VolumeGlobs), known);
+    }
+
+    internal static RunFailure DamagedFailure(string environment, DamagedManifest damaged) =>
+        new(environment, null, $"A snapshot in store {damaged.Store} is damaged: {damaged.Key}: {damaged.Problem}",
+            "It counts for nothing and is never removed by retention. Restore it from a copy, or delete its objects by hand.", "store");
+
+    private static IEnumerable<RetentionDecision> RetentionOf(EnvironmentPolicy policy, IReadOnlyList<Snapshot> known, RunContext context) =>
+        known.GroupBy(s => (s.Volume, s.Store)).SelectMany(group =>
+            Retention.Decide([.. group], policy.For(SourceRef.Parse(group.Key.Volume)).Retention, policy.For(SourceRef.Parse(group.Key.Volume)).TimeZone, context.Now));
+
+    private IEnumerable<RetentionDecision> RetentionOf(EnvironmentPolicy policy, IReadOnlyList<Snapshot> known) => RetentionOf(policy, known, context);
+
+    private IReadOnlyList<RetentionDecision> Decide(IReadOnlyList<Snapshot> all, VolumePolicy policy) =>
+        Retention.Decide(all, policy.Retention, policy.TimeZone, context.Now);
+}

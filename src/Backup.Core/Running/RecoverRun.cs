@@ -1,0 +1,52 @@
+using Backup.Quiescing;
+
+namespace Backup.Running;
+
+/// <param name="Actions">What was done, in the user's words.</param>
+/// <param name="Failures">What could not be undone; it stays in the journal.</param>
+public sealed record RecoverReport(IReadOnlyList<string> Actions, IReadOnlyList<RunFailure> Failures);
+
+/// <summary>Undoes what a killed run left, newest first.</summary>
+public sealed class RecoverRun(RunContext context, Backends backends)
+{
+    public Task<RecoverReport> RunAsync(UndoJournal journal, CancellationToken cancel) => RunAsync(journal, null, cancel);
+
+    /// <param name="environments">Only these; null = all that the journal names.</param>
+    internal async Task<RecoverReport> RunAsync(UndoJournal journal, IReadOnlyList<string>? environments, CancellationToken cancel)
+    {
+        var actions = new List<string>();
+        var failures = new List<RunFailure>();
+        var unreachable = new Dictionary<string, RunFailure>(StringComparer.Ordinal);
+        foreach (UndoEntry entry in journal.Pending.Reverse())
+        {
+            if (environments is not null && !environments.Contains(entry.Environment)) continue;
+            bool container = entry.Kind != UndoKind.RemoveHelpers;
+            if (unreachable.ContainsKey(entry.Environment) && !container) continue;
+            if (entry.Restore is not null && journal.IsBroken(entry.Environment, entry.Restore))
+            {
+                failures.Add(new RunFailure(entry.Environment, entry.Restore,
+                    $"{entry.Container!.Name} stays down: a restore into {entry.Restore} began to replace its content and did not finish.",
+                    $"Restore it again with --overwrite, which brings {entry.Container.Name} back. To start it as it is: {Undoing.ByHand(entry)}, then delete the journal in the state directory.",
+                    "quiesce", NeedsPerson: true));
+                continue;
+            }
+            try
+            {
+                string done = await Undoing.UndoAsync(entry, backends.Environment(entry.Environment), context, cancel);
+                actions.Add($"{entry.Environment}: {done}");
+                journal.Done(entry);
+            }
+            catch (BackupException e)
+            {
+                var failure = new RunFailure(entry.Environment, null,
+                    container ? $"{entry.Container!.Name} could not be brought back: {e.Problem}" : $"Helper containers of a killed run could not be removed: {e.Problem}",
+                    $"{e.Hint} By hand: {Undoing.ByHand(entry)}", "quiesce", NeedsPerson: container);
+                failures.Add(failure);
+                unreachable.TryAdd(entry.Environment, failure);
+                // A hook that ran and failed will fail again: it was told once, a person decides.
+                if (entry.Kind == UndoKind.Exec && e is Environments.EnvironmentException { Unreachable: false }) journal.Done(entry);
+            }
+        }
+        return new RecoverReport(actions, failures);
+    }
+}

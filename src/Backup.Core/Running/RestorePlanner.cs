@@ -1,0 +1,98 @@
+using Backup.Environments;
+using Backup.Planning;
+using Backup.Policies;
+using Backup.Snapshots;
+
+namespace Backup.Running;
+
+/// <summary>Looks at the snapshot and at the target, refuses what would do harm, and says what will be done.</summary>
+internal sealed class RestorePlanner(RunContext context, Backends backends)
+{
+    internal async Task<RestorePlan> PlanAsync(RestoreRequest request, CancellationToken cancel)
+    {
+        Snapshot snapshot = await new SnapshotQuery(backends).ResolveAsync(request.Snapshot, cancel);
+        await using SnapshotReader reader = await backends.Store(snapshot.Store).OpenAsync(snapshot, cancel);
+        IReadOnlyList<FileEntry>? entries = request.Paths.Count == 0 ? null : PathSelection.Choose(reader.Files, request.Paths);
+        IReadOnlyList<FileEntry> all = entries ?? reader.Files;
+        long files = all.Count(e => e.Type != FileType.Directory);
+        long bytes = all.Sum(e => e.Size);
+
+        if (request.OutputDirectory is not null)
+        {
+            if (request.ToEnvironment is not null || request.AsVolume is not null)
+                throw new BackupException("--output goes to a directory, --to and --as to an environment.", "Give one or the other.", FailureKind.Usage);
+            return new RestorePlan(snapshot, reader.Record, null, null, null, [], null, entries, files, bytes, request.OutputDirectory, request.Overwrite, []);
+        }
+        return await PlanTargetAsync(request, snapshot, reader, entries, files, bytes, cancel);
+    }
+
+    private async Task<RestorePlan> PlanTargetAsync(
+        RestoreRequest request, Snapshot snapshot, SnapshotReader reader, IReadOnlyList<FileEntry>? entries, long files, long bytes, CancellationToken cancel)
+    {
+        string name = request.ToEnvironment ?? snapshot.Environment;
+        if (request.ToEnvironment is null && backends.Policy.Environments.All(e => e.Name != name))
+            throw new BackupException($"The snapshot is of environment \"{name}\", which is not in {backends.Policy.Path}.",
+                $"Say where it goes: --to {backends.Policy.Environments.FirstOrDefault()?.Name ?? "ENV"}, or --output DIR.", FailureKind.NotFound);
+
+        IEnvironment environment = backends.Environment(name);
+        SourceRef target = SourceRef.Parse(request.AsVolume ?? snapshot.Volume);
+        Inventory inventory = await environment.InspectAsync(cancel);
+        string probe = context.NewId();
+        var notes = new List<string>();
+        bool exists = target.Kind == SourceKind.Volume
+            ? inventory.Volumes.Any(v => v.Name == target.Name)
+            : await environment.ExistsAsync(target, probe, cancel);
+        if (!exists)
+        {
+            VolumeFacts? creates = target.Kind == SourceKind.Volume ? ToCreate(target.Name, reader.Record) : null;
+            if (snapshot.Files == 0) notes.Add("The snapshot holds no files: the volume will be empty.");
+            return new RestorePlan(snapshot, reader.Record, name, target, creates, [], null, entries, files, bytes, null, request.Overwrite, notes);
+        }
+
+        bool empty = await environment.IsEmptyAsync(target, probe, cancel);
+        ContainerFacts[] users = [.. inventory.Containers.Where(c => c.HelperOfRun is null && c.State is "running" or "restarting" or "paused" && Uses(c, target))];
+        if (!request.Overwrite && (!empty || users.Length > 0))
+            throw new BackupException(
+                users.Length > 0
+                    ? $"{target} is in use in environment {name} by {string.Join(", ", users.Select(u => u.Name))}."
+                    : $"{target} in environment {name} is not empty.",
+                $"Restore beside it with --as {Suggest(target)}, or replace its content with --overwrite, which stops its containers meanwhile.");
+
+        QuiesceStep[] quiesce = [.. users.Select(StopForRestore)];
+        string? howEmptied = empty || entries is not null ? null : await environment.PlanEmptyAsync(target, probe, cancel);
+        if (entries is not null && !empty) notes.Add("Only the chosen paths are written; other files of the volume stay as they are.");
+        return new RestorePlan(snapshot, reader.Record, name, target, null, quiesce, howEmptied, entries, files, bytes, null, request.Overwrite, notes);
+    }
+
+    /// <summary>Replacing files under a process that holds them open does harm, also when it is only paused: users are stopped.</summary>
+    private static QuiesceStep StopForRestore(ContainerFacts user)
+    {
+        if (user.SwarmTask)
+            throw new BackupException($"{user.Name} is a task of a Swarm service, and Swarm would start another one.",
+                "Scale the service to 0, restore, and scale it back.");
+        if (user.AutoRemove)
+            throw new BackupException($"{user.Name} was started with --rm: stopping it would delete it.", "Stop it yourself, restore, and start it again.");
+        if (user.State == "paused")
+            throw new BackupException($"{user.Name} is paused and holds files of the volume open.", "Unpause or stop it first.");
+        return new QuiesceStep(user, QuiesceMode.Stop, null, null, QuiescePolicy.DefaultHookTimeout, "restore: its files are replaced");
+    }
+
+    private static VolumeFacts ToCreate(string name, SnapshotRecord record)
+    {
+        if (record.Volume is null)
+            return new VolumeFacts(name, "local", new Dictionary<string, string>(), new Dictionary<string, string>(), "local", false);
+        if (DriverSecrets.LeftOut(record.Volume) is { } option)
+            throw new BackupException($"The volume's driver option \"{option}\" holds a secret, which is not in the manifest.",
+                $"Create the volume {name} yourself with `docker volume create`, then restore into it.");
+        return record.Volume with { Name = name };
+    }
+
+    private static bool Uses(ContainerFacts container, SourceRef target) => container.Mounts.Any(m => target.Kind == SourceKind.Volume
+        ? m.Kind == "volume" && m.Source == target.Name
+        : m.Kind == "bind" && (Within(m.Source, target.Name) || Within(target.Name, m.Source)));
+
+    private static bool Within(string path, string folder) =>
+        path == folder || folder == "/" || path.StartsWith(folder.TrimEnd('/') + "/", StringComparison.Ordinal);
+
+    private static string Suggest(SourceRef target) => target.Kind == SourceKind.Volume ? $"{target.Name}_restored" : $"{target}.restored";
+}

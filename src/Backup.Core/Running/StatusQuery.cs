@@ -1,0 +1,72 @@
+using Backup.Environments;
+using Backup.Planning;
+using Backup.Policies;
+using Backup.Snapshots;
+
+namespace Backup.Running;
+
+/// <param name="LastSnapshot">Id of the newest snapshot; null = there is none.</param>
+/// <param name="Due">When the next one is due by the schedule; null without a schedule.</param>
+public sealed record VolumeStatus(
+    string Environment, string Volume, string? LastSnapshot, DateTimeOffset? TakenAt, double? AgeSeconds, DateTimeOffset? Due, bool Overdue);
+
+public sealed record StatusReport(IReadOnlyList<VolumeStatus> Volumes, IReadOnlyList<RunFailure> Failures)
+{
+    public bool Ok => Failures.Count == 0 && Volumes.All(v => !v.Overdue);
+}
+
+/// <summary>Per volume that the policy selects: its last good snapshot, its age, and whether the next one is overdue.</summary>
+public sealed class StatusQuery(RunContext context, Backends backends)
+{
+    /// <summary>A timer is delayed at random and a run takes its time; only later than this is late.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromHours(1);
+
+    /// <param name="maxAge">Older than this is overdue, whatever the schedule; null = by the schedule.</param>
+    public async Task<StatusReport> RunAsync(IReadOnlyList<string> environments, TimeSpan? maxAge, CancellationToken cancel)
+    {
+        var volumes = new List<VolumeStatus>();
+        var failures = new List<RunFailure>();
+        foreach (EnvironmentPolicy policy in backends.Select(environments))
+        {
+            var known = new List<Snapshot>();
+            foreach (string store in Backends.StoresOf(policy))
+            {
+                try
+                {
+                    SnapshotList list = await backends.Store(store).ListAsync(policy.Name, null, cancel);
+                    known.AddRange(list.Snapshots);
+                    failures.AddRange(list.Damaged.Select(d => BackupRun.DamagedFailure(policy.Name, d)));
+                }
+                catch (BackupException e) when (e.Kind == FailureKind.Failed)
+                {
+                    failures.Add(Blame.Failure(policy.Name, null, e, "store"));
+                }
+            }
+
+            IReadOnlyList<string> expected;
+            try
+            {
+                Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
+                expected = [.. Planner.Plan(policy, inventory, known, null).Volumes.Select(v => v.Source.ToString())];
+            }
+            catch (BackupException e) when (e.Kind == FailureKind.Failed)
+            {
+                failures.Add(Blame.Failure(policy.Name, null, e));
+                expected = [.. known.Select(s => s.Volume).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+            }
+            volumes.AddRange(expected.Select(volume => Status(policy, volume, known, maxAge)));
+        }
+        return new StatusReport(volumes, failures);
+    }
+
+    private VolumeStatus Status(EnvironmentPolicy policy, string volume, IReadOnlyList<Snapshot> known, TimeSpan? maxAge)
+    {
+        Snapshot? last = known.Where(s => s.Volume == volume).MaxBy(s => s.TakenAt);
+        if (last is null) return new VolumeStatus(policy.Name, volume, null, null, null, null, Overdue: true);
+
+        TimeSpan age = context.Now - last.TakenAt;
+        DateTimeOffset? due = policy.Schedule is { } schedule ? CronSchedule.Parse(schedule.Cron, schedule.TimeZone).Next(last.TakenAt) : null;
+        bool overdue = maxAge is { } limit ? age > limit : due is { } next && context.Now > next + Grace;
+        return new VolumeStatus(policy.Name, volume, last.Id, last.TakenAt, age.TotalSeconds, due, overdue);
+    }
+}

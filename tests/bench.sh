@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Speed and memory, paired with the native tools in one run; prints medians and ratios. Not a test: it judges nothing.
+#   tests/bench.sh [--quick]     --quick: a 256 MB volume and three pairs, to see that it works
+# Needs root; installs and starts what it needs, on loopback only, and removes it. Ratio = native time / our time: above 1.00 we are faster.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "$(id -u)" = 0 ] || { echo "tests/bench.sh needs root: it starts a Docker engine." >&2; exit 2; }
+mb=1024 pairs=5 big=8192
+if [ "${1:-}" = --quick ]; then mb=256 pairs=3 big=1024; fi
+
+export DEBIAN_FRONTEND=noninteractive
+need=()
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl rclone:rclone openssl:openssl; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
+[ -x /usr/bin/time ] || need+=(time)
+if [ ${#need[@]} -gt 0 ]; then apt-get update -qq; for p in "${need[@]}"; do apt-get install -y -qq --no-install-recommends "$p" >/dev/null || [ "$p" = docker-cli ] || exit 1; done; fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/backup-bench.XXXXXX")
+export S3_SERVERS_HOME=${S3_SERVERS_HOME:-${TMPDIR:-/tmp}/backup-s3-servers} BACKUP_STATE_DIR=$work/state BACKUP_POLICY=$work/backup.json
+clean() {
+  trap - EXIT INT TERM
+  tests/engine.sh stop "$work/engine" >/dev/null 2>&1
+  bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --stop >/dev/null 2>&1
+  rm -rf "$work"
+}
+trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+backup=${BACKUP_BINARY:-$work/bin/backup}
+[ -n "${BACKUP_BINARY:-}" ] || dotnet publish src/Backup.Cli -c Release -o "$work/bin" -v q -clp:ErrorsOnly || exit 1
+tests/engine.sh start "$work/engine" >/dev/null || exit 1
+sock=$work/engine/docker.sock
+export DOCKER_HOST=unix://$sock
+bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --suite trixie >/dev/null || exit 1
+tar -cf - -T /dev/null | docker import - bench-empty:1 >/dev/null
+
+fill() { # FOLDER MEGABYTES: 40 % text-like, 40 % random, 20 % in small files of 8 KB
+  local folder=$1 size=$2
+  seq 1 100000000 | head -c $((size * 1000000 * 2 / 10)) >"$folder/numbers"
+  head -c $((size * 1000000 * 15 / 100)) /dev/urandom | base64 -w 76 | head -c $((size * 1000000 * 2 / 10)) >"$folder/text"
+  head -c $((size * 1000000 * 4 / 10)) /dev/urandom >"$folder/random"
+  mkdir "$folder/small"
+  (cd "$folder/small" && seq 1 100000000 | head -c $((size * 1000000 * 2 / 10)) | split -b 8000 -a 5 -d - f && mkdir d{0..9} && for i in 0 1 2 3 4 5 6 7 8 9; do find . -maxdepth 1 -name "f*$i" -exec mv -t "d$i" {} +; done)
+}
+volume() { docker volume create "$1" >/dev/null; docker create --name "reader_$1" -v "$1:/data" bench-empty:1 /bin/true >/dev/null; docker volume inspect -f '{{.Mountpoint}}' "$1"; }
+
+cat >"$BACKUP_POLICY" <<JSON
+{ "stores": {
+    "disk": { "type": "directory", "path": "$work/store" },
+    "s3": { "type": "s3", "provider": "ceph", "endpoint": "http://127.0.0.1:7491", "bucket": "test", "prefix": "bench", "accessKeyId": "env:BENCH_KEY", "secretAccessKey": "env:BENCH_SECRET" } },
+  "defaults": { "store": "disk", "quiesce": "none", "retention": { "keepLast": 1 } },
+  "environments": {
+    "disk": { "connect": "$DOCKER_HOST" },
+    "s3": { "connect": "$DOCKER_HOST", "rules": [ { "volume": "*", "store": "s3" } ] } } }
+JSON
+export BENCH_KEY=testkey BENCH_SECRET=testsecret
+export RCLONE_CONFIG_CEPH_TYPE=s3 RCLONE_CONFIG_CEPH_PROVIDER=Ceph RCLONE_CONFIG_CEPH_ENDPOINT=http://127.0.0.1:7491 \
+  RCLONE_CONFIG_CEPH_ACCESS_KEY_ID=testkey RCLONE_CONFIG_CEPH_SECRET_ACCESS_KEY=testsecret RCLONE_CONFIG=/dev/null
+
+get() { curl -sS --fail --unix-socket "$sock" "http://engine/containers/reader_$1/archive?path=/data/."; }
+seconds() { local a b; a=$(date +%s%N); "$@" >/dev/null 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }; b=$(date +%s%N); echo $(((b - a) / 1000000)); }
+median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
+pair() { # LABEL NATIVE OURS: alternating runs; the median of the pairwise ratios
+  local label=$1 native=$2 ours=$3 i a b; : >"$work/a"; : >"$work/b"; : >"$work/r"
+  "$native" >/dev/null 2>&1; "$ours" >/dev/null 2>&1
+  for ((i = 0; i < pairs; i++)); do
+    a=$(seconds "$native") || exit 1; b=$(seconds "$ours") || exit 1
+    echo "$a" >>"$work/a"; echo "$b" >>"$work/b"; awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f\n", a / b }' >>"$work/r"
+  done
+  printf '%-58s native %6d ms   ours %6d ms   ratio %.2f\n' "$label" "$(median <"$work/a")" "$(median <"$work/b")" "$(median <"$work/r")"
+}
+rss() { /usr/bin/time -f '%M' -o "$work/rss" "$@" >/dev/null 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }; awk 'END { printf "%.0f MB", $1 * 1024 / 1000000 }' "$work/rss"; }
+
+root=$(volume bench)
+fill "$root" $mb
+echo "volume: $(du -sm --apparent-size "$root" | cut -f 1) MiB in $(find "$root" -type f | wc -l) files; $(nproc) cores; $pairs pairs, medians"
+
+n_bare() { get bench >/dev/null; }
+n_disk() { get bench | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
+n_s3() { get bench | zstd -q -3 -T0 | rclone rcat ceph:test/native.tar.zst; }
+o_disk() { "$backup" -q run disk --volume bench; }
+o_s3() { "$backup" -q run s3 --volume bench; }
+pair "backup to a directory / bare read of the endpoint" n_bare o_disk
+pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk
+pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3
+
+volume target >/dev/null
+reset() { docker rm -f reader_target >/dev/null; docker volume rm target >/dev/null; volume target >/dev/null; }
+put() { curl -sS --fail --unix-socket "$sock" -X PUT -H 'Content-Type: application/x-tar' -T - "http://engine/containers/reader_target/archive?path=/data"; }
+n_restore() { reset; zstd -q -dc "$work/native.tar.zst" | put; }
+n_restore_check() { n_restore; get target | sha256sum; }
+n_restore_s3() { reset; rclone cat ceph:test/native.tar.zst | zstd -q -dc | put; get target | sha256sum; }
+o_restore() { reset; "$backup" -q restore disk/bench --as target; }
+o_restore_s3() { reset; "$backup" -q restore s3/bench --as target; }
+pair "restore from a directory / cat | zstd -d | curl PUT" n_restore o_restore
+pair "  the same, the native one reading back too (curl | sha256sum)" n_restore_check o_restore
+pair "restore from S3 / rclone cat | zstd -d | PUT | read back" n_restore_s3 o_restore_s3
+
+echo "peak memory (largest resident set of the process)"
+echo "  backup of $mb MB to a directory: $(rss "$backup" -q run disk --volume bench); to S3: $(rss "$backup" -q run s3 --volume bench)"
+echo "  restore of $mb MB: $(reset; rss "$backup" -q restore disk/bench --as target)"
+fill "$(volume large)" "$big"
+echo "  backup of $big MB to a directory: $(rss "$backup" -q run disk --volume large); to S3: $(rss "$backup" -q run s3 --volume large)"
+docker rm -f reader_large >/dev/null; docker volume rm large >/dev/null
+
+echo "start: backup --version, median of 11"
+for _ in 1 2 3 4 5 6 7 8 9 10 11; do seconds "$backup" --version; done | median | sed 's/$/ ms/'
+echo "list: backup snapshots over 2,000 snapshots in a directory store"
+dotnet run -c Release --project tests/Backup.Benchmarks -- many-snapshots "$work/many" 2000 >/dev/null || exit 1
+sed -i "s|\"path\": \"$work/store\"|\"path\": \"$work/many\"|" "$BACKUP_POLICY"
+for _ in 1 2 3 4 5; do seconds "$backup" --json snapshots; done | median | sed 's/$/ ms/'

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Runs every command of README.md as it stands there, in order, in one shell: in a mount namespace of its own, so that /etc/backup,
+# /var/lib/backup, /var/backups, /usr/local/bin, /etc/systemd/system and /run/docker.sock are this run's alone.
+# Needs root, and the engine and the S3 server that tests/run.sh starts:
+#   BACKUP_TEST_ENGINE=unix:///…/docker.sock BACKUP_TEST_S3_CEPH=http://127.0.0.1:PORT tests/readme.sh
+# What differs from the page: the address of the bucket, and a stand-in for `systemctl`, because no systemd runs here. The blocks that start
+# the quickstart and the tests themselves are left to their own tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+: "${BACKUP_TEST_ENGINE:?}" "${BACKUP_TEST_S3_CEPH:?}"
+if [ -z "${BACKUP_README_INSIDE:-}" ]; then BACKUP_README_INSIDE=1 exec unshare --mount --propagation private "$0"; fi
+
+unset BACKUP_POLICY BACKUP_STATE_DIR STATE_DIRECTORY
+programs=$(mktemp -d /tmp/readme.XXXXXX)
+ln -s "$(readlink -f "$(command -v dotnet)")" "$programs/dotnet"
+export PATH=$PATH:$programs
+mkdir -p /etc/backup /var/backups /var/lib/backup /usr/local/bin /etc/systemd/system
+for folder in /etc/backup /var/backups /var/lib/backup /usr/local/bin /etc/systemd/system /run; do mount -t tmpfs tmpfs "$folder"; done
+touch /run/docker.sock
+mount --bind "${BACKUP_TEST_ENGINE#unix://}" /run/docker.sock
+export DOCKER_HOST=unix:///run/docker.sock OSS_ACCESS_KEY_ID=testkey OSS_ACCESS_KEY_SECRET=testsecret
+printf '#!/bin/sh\necho "systemctl $*" >>/run/systemctl.calls\n' >/usr/local/bin/systemctl
+chmod +x /usr/local/bin/systemctl
+ln -s "$(command -v systemd-analyze)" "$programs/" 2>/dev/null || true
+
+clean() {
+  docker rm -f readme_app >/dev/null 2>&1 || true
+  docker volume rm -f app_data app_data_copy >/dev/null 2>&1 || true
+  docker rmi -f readme-empty:1 >/dev/null 2>&1 || true
+  rm -rf "$programs" /tmp/restored
+}
+trap clean EXIT
+clean; mkdir -p "$programs"; ln -sf "$(readlink -f "$(command -v dotnet || echo /usr/share/dotnet/dotnet)")" "$programs/dotnet"
+
+# The application of the page: a volume with a configuration and a log that grows.
+tar -cf - -T /dev/null | docker import - readme-empty:1 >/dev/null
+docker volume create --label shop=readme app_data >/dev/null
+binds=()
+for folder in /usr /lib /lib64 /bin; do [ ! -e "$folder" ] || binds+=(-v "$(readlink -f "$folder"):$folder:ro"); done
+docker run -d --name readme_app --network none "${binds[@]}" -v app_data:/data readme-empty:1 /bin/sh -c \
+  'trap "exit 0" TERM; mkdir -p /data/etc; echo "answer = 42" > /data/etc/app.conf; while :; do date >> /data/log; sleep 0.1; done' >/dev/null
+until docker exec readme_app /bin/sh -c 'test -s /data/log' 2>/dev/null; do sleep 0.1; done
+
+prefix=readme-$$
+bucket() { sed -E "s#\"provider\": \"aliyun-oss\", \"region\": \"[^\"]*\", \"bucket\": \"[^\"]*\", \"prefix\": \"[^\"]*\"#\"provider\": \"ceph\", \"endpoint\": \"$BACKUP_TEST_S3_CEPH\", \"bucket\": \"test\", \"prefix\": \"$prefix\"#"; }
+block() { # LANGUAGE NUMBER: the n-th fenced block of that language
+  awk -v lang="$1" -v want="$2" '$0 == "```" lang { n++; on = (n == want); next } /^```/ { on = 0 } on' README.md
+}
+blocks=$(grep -c '^```sh$' README.md)
+ran=0
+for ((i = 1; i <= blocks; i++)); do
+  text=$(block sh "$i")
+  case $text in
+    examples/quickstart.sh | tests/run.sh) continue ;;
+    *new-host.json*)
+      # The other host's backup of that application is in the bucket already, and here nothing is left of it.
+      block jsonc 1 | bucket >/etc/backup/new-host.json
+      sed 's/"new":/"local":/' /etc/backup/new-host.json >/etc/backup/old-host.json
+      backup --policy /etc/backup/old-host.json -q run local --volume app_data
+      docker rm -f readme_app >/dev/null
+      docker volume rm app_data app_data_copy >/dev/null
+      ;;
+  esac
+  echo "+ $text"
+  # One shell for the whole page would hide a failure in the middle: each line must succeed.
+  (set -e; eval "$text") || { echo "README.md: block $i failed" >&2; exit 1; }
+  ran=$((ran + 1))
+done
+[ "$ran" -ge 6 ] || { echo "README.md: only $ran blocks were found" >&2; exit 1; }
+
+[ "$(cat /tmp/restored/etc/app.conf)" = "answer = 42" ] || { echo "the restored file differs" >&2; exit 1; }
+[ "$(docker volume inspect -f '{{.Labels.shop}}' app_data)" = readme ] || { echo "the volume's label was not restored" >&2; exit 1; }
+grep -q 'enable' /run/systemctl.calls || { echo "schedule install enabled nothing" >&2; exit 1; }
+block jsonc 2 | bucket >/etc/backup/s3.json
+install -m 600 <(echo testkey) /etc/backup/oss.id; install -m 600 <(echo testsecret) /etc/backup/oss.secret; install -m 600 <(echo key) /etc/backup/key.pem
+backup --policy /etc/backup/s3.json check local
+echo "README.md: $ran blocks ran"
