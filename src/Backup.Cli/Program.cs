@@ -1,1 +1,13 @@
-class P { static int Main() => 0; }
+using Backup.Cli;
+
+Surroundings surroundings = Surroundings.OfProcess();
+using var interruption = new Interruption();
+interruption.Listen();
+try
+{
+    return await CommandLine.RunAsync(args, surroundings, Wiring.Production, interruption);
+}
+finally
+{
+    await surroundings.Out.FlushAsync();
+}

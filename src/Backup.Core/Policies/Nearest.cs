@@ -1,10 +1,10 @@
 namespace Backup.Policies;
 
 /// <summary>Finds what somebody probably meant.</summary>
-internal static class Nearest
+public static class Nearest
 {
     /// <summary>A ready hint: "did you mean X?", or the whole choice when nothing is near.</summary>
-    internal static string Hint(string typed, IEnumerable<string> choice)
+    public static string Hint(string typed, IEnumerable<string> choice)
     {
         List<string> known = [.. choice];
         if (known.Count == 0) return "There is none to choose from.";

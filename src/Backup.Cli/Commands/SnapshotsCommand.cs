@@ -1,0 +1,34 @@
+using System.CommandLine;
+using Backup.Running;
+
+namespace Backup.Cli.Commands;
+
+internal static class SnapshotsCommand
+{
+    public static Command Create(Runner runner)
+    {
+        var environment = new Option<string?>("--environment", "-e") { Description = "Only of this environment", HelpName = "E" };
+        var volume = new Option<string?>("--volume") { Description = "Only of this volume (or bind:/path)", HelpName = "V" };
+        var latest = new Option<bool>("--latest") { Description = "Only the newest of each volume" };
+        var command = new Verb("snapshots", "List the snapshots in the stores")
+        {
+            Aliases = { "list" },
+            Options = { environment, volume, latest },
+            Notes = "A snapshot is named by its id, by a unique beginning of it, by ENV/VOLUME (its latest) or by ENV/VOLUME@TIME\n"
+                + "(the latest at or before TIME: RFC 3339 or a date). Exit code 3 when a store could not be read.",
+            Examples =
+            [
+                ("backup snapshots --latest", "the newest of each volume"),
+                ("backup snapshots --volume app_data --json | jq -r '.[0].id'", "the id of the newest"),
+            ],
+        };
+        command.SetAction((parse, _) => runner.AskAsync(parse, async (session, cancel) =>
+        {
+            SnapshotListing listing = await new SnapshotQuery(session.Backends)
+                .ListAsync(parse.GetValue(environment), parse.GetValue(volume), parse.GetValue(latest), cancel);
+            session.Output.Snapshots(listing);
+            return listing.Damaged.Count + listing.Failures.Count > 0 ? ExitCode.Partial : ExitCode.Done;
+        }));
+        return command;
+    }
+}

@@ -1,0 +1,54 @@
+using Backup.Planning;
+using Backup.Policies;
+using Backup.Running;
+
+namespace Backup.Cli.Output;
+
+/// <summary>What a run would do, environment by environment.</summary>
+internal static class PlanText
+{
+    public static void Write(TextWriter writer, PlanReport report, TimeZoneInfo zone, bool verbose)
+    {
+        foreach (EnvironmentPlan environment in report.Environments)
+        {
+            BackupPlan plan = environment.Plan;
+            writer.WriteLine($"{plan.Environment}: {Text.Count(plan.Volumes.Count, "volume")} on {plan.Engine.HostName} (engine {plan.Engine.Version})");
+            for (int i = 0; i < plan.Volumes.Count; i++) Volume(writer, i + 1, plan.Volumes[i]);
+            foreach (SkippedSource skipped in plan.Skipped) writer.WriteLine($"  skipped  {Text.Plain(skipped.Source.ToString())}: {skipped.Reason}");
+            foreach (PlanWarning warning in plan.Warnings) ErrorText.Write(writer, "warning:", warning.Problem, warning.Hint, "  ");
+            Retention(writer, environment.Retention, zone, verbose);
+            writer.WriteLine();
+        }
+    }
+
+    /// <summary>Also used by the plan of a restore, which holds containers in the same way.</summary>
+    public static string Held(QuiesceStep step)
+    {
+        var how = new List<string>();
+        if (step.Before is not null) how.Add($"run {Command(step.Before)}");
+        if (step.Mode != QuiesceMode.None) how.Add(step.Mode == QuiesceMode.Stop ? "stop" : "pause");
+        if (step.After is not null) how.Add($"afterwards run {Command(step.After)}");
+        return $"{step.Container.Name}: {string.Join(", ", how)} ({step.Reason})";
+    }
+
+    private static void Volume(TextWriter writer, int number, VolumeStep step)
+    {
+        string size = step.ExpectedBytes is { } bytes ? $"about {Text.Size(bytes)}, {step.ExpectedSource}" : $"size unknown, {step.ExpectedSource}";
+        writer.WriteLine($"  {number,2}. {Text.Plain(step.Source.ToString())} → {step.Policy.Store}");
+        writer.WriteLine($"        expect  {size}");
+        foreach (QuiesceStep held in step.Quiesce) writer.WriteLine($"        hold    {Text.Plain(Held(held))}");
+        string note = step.Note is null ? "" : $": {step.Note}";
+        if (step.Quiesce.Count == 0) writer.WriteLine($"        hold    nobody ({step.Consistency}{note})");
+        else if (step.Note is not null) writer.WriteLine($"        note    {Text.Plain(step.Note)}");
+    }
+
+    private static void Retention(TextWriter writer, IReadOnlyList<RetentionDecision> decisions, TimeZoneInfo zone, bool verbose)
+    {
+        if (decisions.Count == 0) return;
+        int removed = decisions.Count(d => !d.Keep);
+        writer.WriteLine($"  retention would remove {removed} of {Text.Count(decisions.Count, "snapshot")} now");
+        RetentionText.Write(writer, verbose ? decisions : [.. decisions.Where(d => !d.Keep)], zone, "    ");
+    }
+
+    private static string Command(IReadOnlyList<string> words) => "'" + string.Join(' ', words) + "'";
+}

@@ -1,0 +1,61 @@
+using Backup.Running;
+
+namespace Backup.Cli.Output;
+
+/// <summary>The last words of a command that did something.</summary>
+internal static class ReportText
+{
+    public static string Where(RunFailure failure) => failure.Volume is null ? failure.Environment : $"{failure.Environment}/{failure.Volume}";
+
+    public static void Write(TextWriter writer, RunReport report)
+    {
+        Failures(writer, report.Failures);
+        var parts = new List<string> { Text.Count(report.Snapshots.Count, "snapshot") };
+        if (report.Snapshots.Count > 0)
+        {
+            parts.Add($"{Text.Size(report.BytesRead)} read → {Text.Size(report.BytesUploaded)} stored in {Text.Duration(report.Seconds)}");
+            double worst = report.Snapshots.Max(s => s.DowntimeSeconds);
+            parts.Add(worst > 0 ? $"longest downtime {Text.Duration(worst)}" : "no downtime");
+        }
+        if (report.Removed.Count > 0) parts.Add($"{Text.Count(report.Removed.Count, "old snapshot")} removed");
+        parts.Add(report.Failures.Count == 0 ? "no failures" : Text.Count(report.Failures.Count, "failure"));
+        writer.WriteLine(string.Join(", ", parts));
+        if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
+    }
+
+    public static void Write(TextWriter writer, RestoreReport report)
+    {
+        Failures(writer, report.Failures);
+        foreach (string note in report.Notes) writer.WriteLine(Text.Plain(note));
+        const int most = 20;
+        foreach (string difference in report.Differences.Take(most)) writer.WriteLine($"differs: {Text.Plain(difference)}");
+        if (report.Differences.Count > most) writer.WriteLine($"differs: and {report.Differences.Count - most} more");
+        string what = $"{Text.Count(report.Files, "file")}, {Text.Size(report.Bytes)} from snapshot {Text.ShortId(report.Snapshot.Id)} to {report.Target} in {Text.Duration(report.Seconds)}"
+            + (report.DowntimeSeconds > 0 ? $", downtime {Text.Duration(report.DowntimeSeconds)}" : "");
+        writer.WriteLine(report.Ok ? $"restored {what}, read back and equal" : $"NOT restored as it was: {what}");
+        if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
+    }
+
+    public static void Write(TextWriter writer, RecoverReport report)
+    {
+        foreach (string action in report.Actions) writer.WriteLine(Text.Plain(action));
+        if (report.Actions.Count == 0 && report.Failures.Count == 0) writer.WriteLine("nothing was left behind");
+    }
+
+    public static void Write(TextWriter writer, CheckReport report)
+    {
+        int width = report.Results.Count == 0 ? 0 : report.Results.Max(r => r.Subject.Length);
+        foreach (CheckResult result in report.Results)
+        {
+            string label = result.Ok ? "ok  " : "FAIL";
+            ErrorText.Write(writer, $"{label}  {Text.Plain(result.Subject).PadRight(width)} ", result.Text, result.Ok ? "" : result.Hint);
+        }
+        int bad = report.Results.Count(r => !r.Ok);
+        writer.WriteLine(bad == 0 ? "everything is in order" : $"{Text.Count(bad, "problem")} found");
+    }
+
+    private static void Failures(TextWriter writer, IReadOnlyList<RunFailure> failures)
+    {
+        foreach (RunFailure failure in failures) ErrorText.Write(writer, "failed:", $"{Where(failure)}: {failure.Problem}", failure.Hint);
+    }
+}

@@ -1,0 +1,37 @@
+using Backup.Environments;
+using Backup.Environments.Connections;
+using Backup.Policies;
+using Backup.Running;
+using Backup.Snapshots;
+using Backup.Snapshots.Archive;
+using Backup.Stores;
+
+namespace Backup.Cli;
+
+/// <summary>The only place that names every implementation: a new connection, store or format gets its arm here.</summary>
+internal sealed record Wiring(
+    Func<string, ConnectPolicy, RunContext, IEnvironment> Environment,
+    Func<StorePolicy, RunContext, ISnapshotStore> Store)
+{
+    public static Wiring Production { get; } = new(EnvironmentFor, StoreFor);
+
+    public Backends Backends(RunContext context, Policy policy) => new(
+        policy, e => Environment(e.Name, e.Connect, context), s => Store(s, context));
+
+    private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, RunContext context) => connect switch
+    {
+        DockerConnectPolicy docker => new DockerEnvironment(name, DockerConnection.For(docker), context),
+        _ => throw new ArgumentOutOfRangeException(nameof(connect), connect, null),
+    };
+
+    private static ISnapshotStore StoreFor(StorePolicy policy, RunContext context)
+    {
+        IObjectStore objects = policy switch
+        {
+            DirectoryStorePolicy directory => new DirectoryObjectStore(directory, context),
+            S3StorePolicy s3 => new S3ObjectStore(s3, context),
+            _ => throw new ArgumentOutOfRangeException(nameof(policy), policy, null),
+        };
+        return new ArchiveSnapshotStore(new RetryingObjectStore(objects, context), context);
+    }
+}
