@@ -32,8 +32,9 @@ internal static class Sample
         .HardLink("./b.txt", "./a.txt")
         .Symlink("./dangling", "/no/such/place")
         .Pax(("path", "./name\nwith\tnew\\line\xff")).Add("./name", Noise(3000, 1))
+        .Pax(("path", "./" + new string('d', 150) + "/")).Directory("./long/")
         .Pax(("path", "./" + new string('d', 150) + "/" + new string('f', 150))).Add("./long", Noise(100, 2))
-        .Pax(("SCHILY.xattr.security.capability", "\x01\0\0\x02")).Add("./ping", Noise(10, 3), mode: 0x9ED)
+        .Pax(("SCHILY.xattr.security.capability", "\x01\0\0\x02\0\x20" + new string('\0', 14))).Add("./ping", Noise(10, 3), mode: 0x9ED)
         .Add("./fifo", [], '6').Add("./null", [], '3', major: 1, minor: 3)
         .End(padding: 3);
 
