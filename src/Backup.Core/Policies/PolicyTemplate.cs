@@ -1,0 +1,125 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Backup.Environments;
+using Backup.Planning;
+
+namespace Backup.Policies;
+
+/// <summary>A first policy for what runs on an engine, commented, ready to be edited.</summary>
+public static class PolicyTemplate
+{
+    public const string DefaultStorePath = "/var/backups/docker";
+
+    // Image name (the last part, without tag) → what people call it.
+    private static readonly (string Image, string Name)[] Databases =
+    [
+        ("postgres", "PostgreSQL"), ("postgis", "PostgreSQL"), ("timescaledb", "PostgreSQL"), ("mysql", "MySQL"), ("mariadb", "MariaDB"), ("percona", "MySQL"),
+        ("mongo", "MongoDB"), ("redis", "Redis"), ("valkey", "Valkey"), ("rabbitmq", "RabbitMQ"), ("elasticsearch", "Elasticsearch"),
+        ("opensearch", "OpenSearch"), ("influxdb", "InfluxDB"), ("clickhouse", "ClickHouse"), ("cassandra", "Cassandra"), ("couchdb", "CouchDB"), ("etcd", "etcd"),
+    ];
+
+    /// <summary>Reads an address as a policy's <c>connect</c> would.</summary>
+    /// <exception cref="PolicyException">It is no address of an engine.</exception>
+    public static DockerConnectPolicy Connect(string url)
+    {
+        var problems = new List<PolicyProblem>();
+        using JsonDocument document = JsonDocument.Parse(Quote(url));
+        ConnectPolicy? connect = new ConnectReader(Path.GetFullPath).Read(new PolicyNode(document.RootElement, "--connect", problems));
+        return connect as DockerConnectPolicy ?? throw new PolicyException("of this engine", problems);
+    }
+
+    public static string Write(DockerConnectPolicy connect, Inventory inventory) => Write(connect.Url.OriginalString, inventory);
+
+    /// <param name="connect">As the policy says it, such as <c>unix:///var/run/docker.sock</c>.</param>
+    public static string Write(string connect, Inventory inventory, string storePath = DefaultStorePath, string? timeZone = null)
+    {
+        string zone = timeZone ?? (TimeZoneInfo.Local.HasIanaId ? TimeZoneInfo.Local.Id : "UTC");
+        Selection selection = VolumeSelector.Select(VolumePatterns.All, inventory);
+        return $$"""
+            // What is backed up, where to, when, and what is kept. Written by `backup init` for {{Plain(inventory.Engine.HostName)}} (Docker {{Plain(inventory.Engine.Version)}}).
+            // Next: `backup check`, then `backup plan`, then `backup run`, then `backup schedule install`.
+            {
+              "stores": {
+                "disk": { "type": "directory", "path": {{Quote(storePath)}} },
+                // A bucket keeps the snapshots when this host is lost:
+                // "bucket": {
+                //   "type": "s3", "provider": "aliyun-oss", // aws, aliyun-oss, tencent-cos, minio, r2, b2, ceph, generic
+                //   "region": "cn-hangzhou", "bucket": "my-backups", "prefix": "docker",
+                //   "accessKeyId": "env:ACCESS_KEY_ID", "secretAccessKey": "file:/etc/backup/bucket.secret",
+                // },
+              },
+              "defaults": {
+                "store": "disk",
+                "schedule": "0 3 * * *", // minute hour day-of-month month day-of-week
+                "timeZone": {{Quote(zone)}},
+                "quiesce": "auto", // containers that write to a volume are paused while it is read, unless their labels say otherwise
+                "retention": { "keepDaily": 14, "keepWeekly": 8, "keepMonthly": 12, "minimum": 2 },
+              },
+              "environments": {
+                "local": {
+                  "connect": {{Quote(connect)}},
+                  "volumes": {
+                    "include": [
+                      "*", // {{Volumes(selection)}}
+            {{Binds(inventory)}}        ],
+                    "exclude": [],
+                  },
+                  "rules": [
+            {{Rules(selection, inventory)}}      ],
+                },
+              },
+            }
+
+            """;
+    }
+
+    private static string Volumes(Selection selection) => selection.Selected.Count switch
+    {
+        0 => "every volume; there is none now",
+        1 => $"every volume; now only {Plain(selection.Selected[0].Name)}",
+        var many => $"every volume; {many} now",
+    };
+
+    private static string Binds(Inventory inventory)
+    {
+        var text = new StringBuilder();
+        var binds = from c in inventory.Containers
+                    where c.HelperOfRun is null
+                    from m in c.Mounts
+                    where m.Kind == "bind" && !VolumeSelector.IsSystemPath(m.Source)
+                    group c.Name by SourceRef.Bind(m.Source) into g
+                    orderby g.Key
+                    select g;
+        foreach (var bind in binds) text.Append($"          // {Quote(bind.Key.ToString())}, // a directory or file of this host that {Plain(string.Join(", ", bind.Distinct().Order(StringComparer.Ordinal)))} mounts\n");
+        return text.ToString();
+    }
+
+    private static string Rules(Selection selection, Inventory inventory)
+    {
+        var text = new StringBuilder();
+        foreach (SourceRef source in selection.Selected)
+        {
+            var users = inventory.Containers.Where(c => c.HelperOfRun is null && c.Mounts.Any(m => m.Kind == "volume" && m.Source == source.Name && m.Writable));
+            foreach (ContainerFacts container in users.OrderBy(c => c.Name, StringComparer.Ordinal))
+                if (Database(container.Image) is { } database)
+                {
+                    text.Append($"        // {database} in {Plain(container.Name)}: paused, its files are as after a power cut, from which it recovers by itself; \"stop\" for a clean shutdown.\n");
+                    text.Append($"        {{ \"volume\": {Quote(source.Name)}, \"quiesce\": \"pause\" }},\n");
+                    break;
+                }
+        }
+        return text.Length > 0 ? text.ToString() : "        // { \"volume\": \"some_volume\", \"quiesce\": \"stop\" },\n";
+    }
+
+    private static string? Database(string image)
+    {
+        string name = image.Split('@')[0].Split('/')[^1].Split(':')[0];
+        return Databases.Where(d => name == d.Image || name.StartsWith(d.Image + "-", StringComparison.Ordinal)).Select(d => d.Name).FirstOrDefault();
+    }
+
+    private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
+
+    /// <summary>A comment ends with its line, whatever an engine says.</summary>
+    private static string Plain(string text) => string.Concat(text.Where(c => !char.IsControl(c) && c is not ('\u2028' or '\u2029')));
+}
