@@ -56,15 +56,18 @@ internal static class CommandLine
         root.Add(Options.Json);
         root.Add(Options.Quiet);
         root.Add(Options.Verbose);
+        root.Add(InitCommand.Create(runner));
         root.Add(CheckCommand.Create(runner));
         root.Add(PlanCommand.Create(runner));
         root.Add(RunCommand.Create(runner));
         root.Add(SnapshotsCommand.Create(runner));
         root.Add(FilesCommand.Create(runner));
+        root.Add(RestoreCommand.Create(runner));
         root.Add(VerifyCommand.Create(runner));
         root.Add(PruneCommand.Create(runner));
         root.Add(RecoverCommand.Create(runner));
         root.Add(StatusCommand.Create(runner));
+        root.Add(ScheduleCommand.Create(runner));
         return root;
     }
 
@@ -87,7 +90,7 @@ internal static class CommandLine
             : string.Join("\n", parse.Errors.Select(e => e.Message.TrimEnd('.')).Distinct());
         string hint = $"See '{path} --help'.";
         string[] known = unknown.Length == 0 ? [] : [.. Known(command, unknown[0].StartsWith('-'))];
-        if (known.Length > 0) hint = $"{Nearest.Hint(unknown[0], known)} {hint}";
+        if (known.Length > 0) hint = Nearest.Hint(unknown[0], known) is var near && near.EndsWith('?') ? $"{near} {hint}" : $"{near}. {hint}";
         using IOutput output = Runner.OutputFor(parse, surroundings, question: true);
         output.Error(problem, hint);
         return ExitCode.Usage;

@@ -1,3 +1,4 @@
+using Backup.Cli.Systemd;
 using Backup.Running;
 using Backup.Snapshots;
 
@@ -14,6 +15,7 @@ internal sealed class HumanOutput : IOutput
     private readonly Progress progress;
     private readonly ITimer? redraw;
     private RunReport? ran;
+    private bool cutShort;
 
     public HumanOutput(Surroundings surroundings, bool quiet, bool verbose)
     {
@@ -63,7 +65,11 @@ internal sealed class HumanOutput : IOutput
 
     public void Error(string problem, string hint)
     {
-        lock (gate) Labelled("error", Red, problem, hint);
+        lock (gate)
+        {
+            cutShort = true;
+            Labelled("error", Red, problem, hint);
+        }
     }
 
     public void Message(string text)
@@ -80,7 +86,15 @@ internal sealed class HumanOutput : IOutput
     public void Recovered(RecoverReport report) => Result(() => ReportText.Write(Out, report), report.Failures);
     public void Status(StatusReport report) => Result(() => ListingText.Write(Out, report, Zone), report.Failures);
     public void Checked(CheckReport report) => Result(() => ReportText.Write(Out, report), []);
-    public void Restored(RestoreReport report) => Result(() => ReportText.Write(Out, report), []);
+    public void Restored(RestorePlan plan, RestoreReport report) => Result(() => ReportText.Write(Out, plan, report), []);
+    public void Done(IReadOnlyList<string> lines) => Result(() => ReportText.Write(Out, lines), []);
+
+    public void Units(IReadOnlyList<UnitFile> units, string directory) => Result(
+        () =>
+        {
+            foreach (UnitFile unit in units) Out.Write($"# {directory}/{unit.Name}\n{unit.Text}\n");
+        },
+        []);
 
     public void RestorePlan(RestorePlan plan, bool asResult)
     {
@@ -94,7 +108,7 @@ internal sealed class HumanOutput : IOutput
         lock (gate)
         {
             progress.Clear();
-            if (ran is not null) ReportText.Write(Out, ran);
+            if (ran is not null) ReportText.Write(Out, ran, cutShort);
             Out.Flush();
         }
     }

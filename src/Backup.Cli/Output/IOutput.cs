@@ -1,4 +1,4 @@
-using Backup.Planning;
+using Backup.Cli.Systemd;
 using Backup.Running;
 using Backup.Snapshots;
 
@@ -20,10 +20,16 @@ internal interface IOutput : IProgress<RunEvent>, IDisposable
     /// <param name="asResult">True for a dry run, whose answer the plan is; else it is shown before the work.</param>
     void RestorePlan(RestorePlan plan, bool asResult);
 
-    void Restored(RestoreReport report);
+    void Restored(RestorePlan plan, RestoreReport report);
     void Verified(VerifyReport report, bool readData);
     void Pruned(PruneReport report, bool dryRun);
     void Recovered(RecoverReport report);
     void Status(StatusReport report);
     void Checked(CheckReport report);
+
+    /// <param name="directory">Where they would stand.</param>
+    void Units(IReadOnlyList<UnitFile> units, string directory);
+
+    /// <summary>What a short command did, a line each.</summary>
+    void Done(IReadOnlyList<string> lines);
 }

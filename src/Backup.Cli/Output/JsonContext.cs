@@ -11,6 +11,7 @@ namespace Backup.Cli.Output;
 [JsonSerializable(typeof(StatusJson[]))]
 [JsonSerializable(typeof(CheckJson[]))]
 [JsonSerializable(typeof(UnitJson[]))]
+[JsonSerializable(typeof(string[]))]
 [JsonSerializable(typeof(PlanJson))]
 [JsonSerializable(typeof(RestorePlanJson))]
 [JsonSerializable(typeof(EnvironmentStartedJson))]

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Backup.Cli.Systemd;
 using Backup.Running;
 using Backup.Snapshots;
 using static Backup.Cli.Output.JsonShaping;
@@ -106,14 +107,17 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
     public void Checked(CheckReport report) =>
         Out([.. report.Results.Select(r => new CheckJson(r.Subject, r.Ok, r.Text, r.Hint))], Json.CheckJsonArray);
 
-    public void Units(IReadOnlyList<UnitJson> units) => Out([.. units], Json.UnitJsonArray);
+    public void Units(IReadOnlyList<UnitFile> units, string directory) =>
+        Out([.. units.Select(u => new UnitJson($"{directory}/{u.Name}", u.Text))], Json.UnitJsonArray);
+
+    public void Done(IReadOnlyList<string> lines) => Out([.. lines], Json.StringArray);
 
     public void RestorePlan(RestorePlan plan, bool asResult)
     {
         if (asResult) Out(Shape(plan), Json.RestorePlanJson);
     }
 
-    public void Restored(RestoreReport r) => Out(
+    public void Restored(RestorePlan plan, RestoreReport r) => Out(
         new RestoreReportJson(
             "report", r.Ok, Shape(r.Snapshot), r.Target, r.Files, r.Bytes, r.Seconds, r.DowntimeSeconds, r.Differences, r.Notes,
             [.. r.Failures.Select(Shape)]),

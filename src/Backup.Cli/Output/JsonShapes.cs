@@ -80,4 +80,4 @@ internal sealed record PruneReportJson(
 
 internal sealed record RecoverReportJson(string Event, bool Ok, IReadOnlyList<string> Actions, IReadOnlyList<FailureJson> Failures);
 
-internal sealed record UnitJson(string Name, string Text);
+internal sealed record UnitJson(string Path, string Text);

@@ -13,7 +13,7 @@ internal static class ListingText
             if (listing.Failures.Count == 0) writer.WriteLine("no snapshots");
             return;
         }
-        var table = new Table("ID", "ENVIRONMENT", "VOLUME", Text.TimeHeading("TAKEN", zone, now), ">AGE", ">FILES", ">SIZE", ">STORED", "HELD", "STORE");
+        var table = new Table("ID", "ENVIRONMENT", "VOLUME", Text.TimeHeading("TAKEN", zone, now), ">AGE", ">FILES", ">SIZE", ">STORED", "CONSISTENCY", "STORE");
         foreach (Snapshot snapshot in listing.Snapshots)
             table.Add(
                 Text.ShortId(snapshot.Id), snapshot.Environment, snapshot.Volume, Text.Time(snapshot.TakenAt, zone), Text.Age(now - snapshot.TakenAt),

@@ -37,8 +37,7 @@ internal static class PlanText
         writer.WriteLine($"  {number,2}. {Text.Plain(step.Source.ToString())} → {step.Policy.Store}");
         writer.WriteLine($"        expect  {size}");
         foreach (QuiesceStep held in step.Quiesce) writer.WriteLine($"        hold    {Text.Plain(Held(held))}");
-        string note = step.Note is null ? "" : $": {step.Note}";
-        if (step.Quiesce.Count == 0) writer.WriteLine($"        hold    nobody ({step.Consistency}{note})");
+        if (step.Quiesce.Count == 0) writer.WriteLine($"        hold    nobody ({Text.Plain(step.Note ?? "the policy says none")})");
         else if (step.Note is not null) writer.WriteLine($"        note    {Text.Plain(step.Note)}");
     }
 

@@ -7,7 +7,8 @@ internal static class ReportText
 {
     public static string Where(RunFailure failure) => failure.Volume is null ? failure.Environment : $"{failure.Environment}/{failure.Volume}";
 
-    public static void Write(TextWriter writer, RunReport report)
+    /// <param name="cutShort">The run was interrupted or ended by an error: what is here is not all that was asked for.</param>
+    public static void Write(TextWriter writer, RunReport report, bool cutShort)
     {
         Failures(writer, report.Failures);
         var parts = new List<string> { Text.Count(report.Snapshots.Count, "snapshot") };
@@ -18,12 +19,14 @@ internal static class ReportText
             parts.Add(worst > 0 ? $"longest downtime {Text.Duration(worst)}" : "no downtime");
         }
         if (report.Removed.Count > 0) parts.Add($"{Text.Count(report.Removed.Count, "old snapshot")} removed");
-        parts.Add(report.Failures.Count == 0 ? "no failures" : Text.Count(report.Failures.Count, "failure"));
+        if (cutShort) parts.Add("cut short");
+        if (report.Failures.Count > 0) parts.Add(Text.Count(report.Failures.Count, "failure"));
+        else if (!cutShort) parts.Add("no failures");
         writer.WriteLine(string.Join(", ", parts));
         if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
     }
 
-    public static void Write(TextWriter writer, RestoreReport report)
+    public static void Write(TextWriter writer, RestorePlan plan, RestoreReport report)
     {
         Failures(writer, report.Failures);
         foreach (string note in report.Notes) writer.WriteLine(Text.Plain(note));
@@ -32,7 +35,7 @@ internal static class ReportText
         if (report.Differences.Count > most) writer.WriteLine($"differs: and {report.Differences.Count - most} more");
         string what = $"{Text.Count(report.Files, "file")}, {Text.Size(report.Bytes)} from snapshot {Text.ShortId(report.Snapshot.Id)} to {report.Target} in {Text.Duration(report.Seconds)}"
             + (report.DowntimeSeconds > 0 ? $", downtime {Text.Duration(report.DowntimeSeconds)}" : "");
-        writer.WriteLine(report.Ok ? $"restored {what}, read back and equal" : $"NOT restored as it was: {what}");
+        writer.WriteLine(report.Ok ? $"restored {what}, {(plan.OutputDirectory is null ? "read back and equal" : "every byte checked against the manifest")}" : $"NOT restored as it was: {what}");
         if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
     }
 
@@ -40,6 +43,12 @@ internal static class ReportText
     {
         foreach (string action in report.Actions) writer.WriteLine(Text.Plain(action));
         if (report.Actions.Count == 0 && report.Failures.Count == 0) writer.WriteLine("nothing was left behind");
+    }
+
+    public static void Write(TextWriter writer, IReadOnlyList<string> lines)
+    {
+        foreach (string line in lines) writer.WriteLine(Text.Plain(line));
+        if (lines.Count == 0) writer.WriteLine("nothing to do");
     }
 
     public static void Write(TextWriter writer, CheckReport report)

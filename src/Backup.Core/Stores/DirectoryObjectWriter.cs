@@ -9,7 +9,6 @@ namespace Backup.Stores;
 internal sealed class DirectoryObjectWriter : ObjectWriter
 {
     private const int Blocks = 3;
-    private const int FirstBlock = 64 << 10; // most objects are small
     private const int BlockSize = 512 << 10;
     private const long WriteBackStep = 8 << 20;
 
@@ -119,12 +118,10 @@ internal sealed class DirectoryObjectWriter : ObjectWriter
         while (_busy.TryPeek(out var oldest) && (oldest.Written.IsCompleted || _allocated == Blocks && _free.Count == 0))
         {
             await oldest.Written.WaitAsync(cancel);
-            byte[] done = _busy.Dequeue().Block;
-            if (done.Length == BlockSize) _free.Enqueue(done);
-            else _allocated--;
+            _free.Enqueue(_busy.Dequeue().Block);
         }
         if (_free.TryDequeue(out byte[]? block)) return block;
         _allocated++;
-        return GC.AllocateUninitializedArray<byte>(_size == 0 ? FirstBlock : BlockSize);
+        return GC.AllocateUninitializedArray<byte>(_allocated == 1 ? 64 << 10 : BlockSize);
     }
 }
