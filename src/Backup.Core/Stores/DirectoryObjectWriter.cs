@@ -9,6 +9,7 @@ namespace Backup.Stores;
 internal sealed class DirectoryObjectWriter : ObjectWriter
 {
     private const int Blocks = 3;
+    private const int FirstBlock = 64 << 10; // most objects are small
     private const int BlockSize = 512 << 10;
     private const long WriteBackStep = 8 << 20;
 
@@ -118,10 +119,12 @@ internal sealed class DirectoryObjectWriter : ObjectWriter
         while (_busy.TryPeek(out var oldest) && (oldest.Written.IsCompleted || _allocated == Blocks && _free.Count == 0))
         {
             await oldest.Written.WaitAsync(cancel);
-            _free.Enqueue(_busy.Dequeue().Block);
+            byte[] done = _busy.Dequeue().Block;
+            if (done.Length == BlockSize) _free.Enqueue(done);
+            else _allocated--;
         }
         if (_free.TryDequeue(out byte[]? block)) return block;
         _allocated++;
-        return GC.AllocateUninitializedArray<byte>(_allocated == 1 ? 64 << 10 : BlockSize);
+        return GC.AllocateUninitializedArray<byte>(_size == 0 ? FirstBlock : BlockSize);
     }
 }

@@ -116,9 +116,9 @@ internal sealed class S3ObjectWriter : ObjectWriter
 
     private async Task StartPartAsync(CancellationToken cancel)
     {
-        if (_parts.Count == S3PartSize.MaxParts)
+        if (_parts.Count == _bucket.Tuning.MaxParts)
         {
-            throw _bucket.Failure(_upload.Action, $"the object needs more than {S3PartSize.MaxParts:N0} parts of {_buffers.Size >> 20} MiB",
+            throw _bucket.Failure(_upload.Action, $"the object needs more than {_bucket.Tuning.MaxParts:N0} parts of {_buffers.Size >> 20} MiB",
                 $"Set \"partSize\" of the store to {(_buffers.Size >> 20) * 4} MiB or more.", transient: false);
         }
         while (_inFlight.Count(t => !t.IsCompleted) >= InFlight) await OnePartAsync(cancel);

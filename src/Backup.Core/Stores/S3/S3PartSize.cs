@@ -3,7 +3,6 @@ namespace Backup.Stores.S3;
 /// <summary>One size for all parts of an upload but the last, as R2 and others demand.</summary>
 internal static class S3PartSize
 {
-    internal const int MaxParts = 10_000;
     private const int SafeParts = 9_000;
     private const long Default = 8 << 20, Least = 5 << 20, Most = 1 << 30;
 

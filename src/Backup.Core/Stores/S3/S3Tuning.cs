@@ -8,6 +8,9 @@ internal sealed record S3Tuning(S3Timeouts Timeouts, RetrySchedule Calls, RetryS
 {
     internal static S3Tuning Default { get; } = new(S3Timeouts.Default, RetrySchedule.Calls, RetrySchedule.Parts);
 
+    /// <summary>Of one upload; every store's limit.</summary>
+    internal int MaxParts { get; init; } = 10_000;
+
     /// <summary>Host that is connected to whatever the URL says; null = the URL's. Stands in for DNS in tests of virtual hosts.</summary>
     internal string? ConnectTo { get; init; }
 }
