@@ -1,0 +1,321 @@
+using System.Globalization;
+using Backup.Environments;
+using Backup.Tests.Environments;
+
+namespace Backup.Tests.Fakes;
+
+/// <summary>One call of an environment, counted from 1.</summary>
+/// <param name="Operation">inspect, find, pause, unpause, stop, start, exec, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
+/// <param name="Subject">The container's id, or the source.</param>
+public sealed record EnvironmentCall(int Number, string Operation, string Subject);
+
+/// <summary>What goes wrong with one call.</summary>
+public abstract record EnvironmentFault
+{
+    /// <summary>The call fails and does nothing.</summary>
+    public sealed record Before(Exception Error) : EnvironmentFault;
+
+    /// <summary>The call does its work and then fails: the answer was lost.</summary>
+    public sealed record After(Exception Error) : EnvironmentFault;
+
+    /// <summary>For open: a clean end of the stream after so many bytes.</summary>
+    public sealed record EndsEarly(long Bytes) : EnvironmentFault;
+
+    /// <summary>For open: the stream breaks after so many bytes.</summary>
+    public sealed record Breaks(long Bytes, Exception Error) : EnvironmentFault;
+}
+
+/// <summary>
+/// A strict engine in memory. It refuses what an engine refuses (pausing what does not run, commands in what is paused, filling what is not there),
+/// keeps volumes as tar entries, counts its live helpers, and fails where <see cref="Fault"/> says so. Its state outlives <see cref="DisposeAsync"/>,
+/// so that a test can go on after its "process" died.
+/// </summary>
+public sealed class FakeEnvironment(string name, RunContext context) : IEnvironment
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<SourceRef, FakeSource> _sources = [];
+    private readonly Dictionary<string, ContainerFacts> _containers = [];
+    private readonly Dictionary<string, (string RunId, SourceRef Source)> _helpers = [];
+    private readonly List<EnvironmentCall> _calls = [];
+    private readonly List<ContainerAction> _actions = [];
+    private int _starts;
+
+    public string Name => name;
+
+    /// <summary>Asked before every call; null = all goes well. May also throw by itself.</summary>
+    public Func<EnvironmentCall, EnvironmentFault?>? Fault { get; set; }
+
+    /// <summary>Answers exec in a running container; the default is success without output.</summary>
+    public Func<ContainerFacts, IReadOnlyList<string>, ExecResult> OnExec { get; set; } = (_, _) => new ExecResult(0, "", "");
+
+    /// <summary>An image with a shell and rm is on the host.</summary>
+    public bool HasShellImage { get; set; }
+
+    public EngineFacts Engine { get; set; } = new("FAKE:ID", "fakehost", "20.10.24", "1.41", "Fake Linux", "x86_64");
+
+    /// <summary>Every call so far, also those that failed.</summary>
+    public IReadOnlyList<EnvironmentCall> Calls { get { lock (_lock) return [.. _calls]; } }
+
+    /// <summary>The pauses, stops, … that were carried out (also when they changed nothing), in order.</summary>
+    public IReadOnlyList<ContainerAction> Actions { get { lock (_lock) return [.. _actions]; } }
+
+    public int LiveHelpers { get { lock (_lock) return _helpers.Count; } }
+
+    public IReadOnlyList<ContainerFacts> Containers { get { lock (_lock) return [.. _containers.Values]; } }
+
+    // ---- set-up by tests
+
+    public FakeEnvironment AddVolume(string volume, params TarItem[] items) =>
+        AddVolume(new VolumeFacts(volume, "local", new Dictionary<string, string>(), new Dictionary<string, string>(), "local", false), items);
+
+    public FakeEnvironment AddVolume(VolumeFacts facts, params TarItem[] items) => Add(SourceRef.Volume(facts.Name), facts, items);
+
+    public FakeEnvironment AddBind(string path, params TarItem[] items) => Add(SourceRef.Bind(path), null, items);
+
+    /// <summary>A container. Mounts are <c>source:destination[:ro]</c>, the source a volume's name or an absolute path.</summary>
+    public ContainerFacts AddContainer(string containerName, string state = "running", IReadOnlyDictionary<string, string>? labels = null, bool autoRemove = false, params string[] mounts)
+    {
+        lock (_lock)
+        {
+            var facts = new ContainerFacts(
+                context.NewId() + context.NewId(), containerName, "fake/" + containerName + ":1", "sha256:" + new string('f', 64), null, state,
+                state is "created" ? "0001-01-01T00:00:00Z" : NextStart(), autoRemove, null, labels ?? new Dictionary<string, string>(), [.. mounts.Select(Mount)]);
+            _containers.Add(facts.Id, facts);
+            return facts;
+        }
+    }
+
+    /// <summary>Somebody acts from outside, without a call: changes state, removes (null), recreates under a new id.</summary>
+    public void Meddle(string id, Func<ContainerFacts, ContainerFacts?> change)
+    {
+        lock (_lock)
+        {
+            ContainerFacts old = _containers[id];
+            _containers.Remove(id);
+            if (change(old) is { } facts) _containers.Add(facts.Id, facts);
+        }
+    }
+
+    /// <summary>As compose does it: a new container of the same name and labels, running.</summary>
+    public ContainerFacts Recreate(string id)
+    {
+        ContainerFacts? made = null;
+        Meddle(id, old => made = old with { Id = context.NewId() + context.NewId(), State = "running", StartedAt = NextStart() });
+        return made!;
+    }
+
+    public void RemoveVolume(string volume)
+    {
+        lock (_lock) _sources.Remove(SourceRef.Volume(volume));
+    }
+
+    public ContainerFacts Container(string id)
+    {
+        lock (_lock) return _containers[id];
+    }
+
+    /// <summary>The content now, root included; throws when the source is not there.</summary>
+    public IReadOnlyList<TarItem> Content(SourceRef source)
+    {
+        lock (_lock) return RawTar.Parse(_sources[source].Tar());
+    }
+
+    // ---- IEnvironment
+
+    public Task<Inventory> InspectAsync(CancellationToken cancel) => Do("inspect", "", cancel, () =>
+        new Inventory(Engine, [.. _sources.Values.Select(s => s.Facts).OfType<VolumeFacts>().OrderBy(v => v.Name, StringComparer.Ordinal)],
+            [.. _containers.Values.Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)]));
+
+    public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => Do("find", idOrName, cancel, () => Find(idOrName));
+
+    public Task ActAsync(ContainerAction action, CancellationToken cancel) => Do(action.Verb.ToString().ToLowerInvariant(), action.ContainerId, cancel, () =>
+    {
+        ContainerFacts now = Find(action.ContainerId) ?? throw NotFound($"No such container: {action.ContainerId}");
+        ContainerFacts? next = (action.Verb, now.State) switch
+        {
+            (ContainerVerb.Pause, "running") => now with { State = "paused" },
+            (ContainerVerb.Pause, "paused") => now,
+            (ContainerVerb.Pause, _) => throw Refused($"Container {now.Name} is not running"),
+            (ContainerVerb.Unpause, "paused") => now with { State = "running" },
+            (ContainerVerb.Unpause, _) => now,
+            (ContainerVerb.Stop, "running" or "restarting") => now.AutoRemove ? null : now with { State = "exited" },
+            (ContainerVerb.Stop, "paused") => throw Refused($"Container {now.Name} is paused. Unpause the container before stopping"),
+            (ContainerVerb.Stop, _) => now,
+            (ContainerVerb.Start, "created" or "exited") => now with { State = "running", StartedAt = NextStart() },
+            (ContainerVerb.Start, "running") => now,
+            (ContainerVerb.Start, _) => throw Refused($"cannot start a {now.State} container"),
+            _ => throw new ArgumentOutOfRangeException(nameof(action)),
+        };
+        if (next is null) _containers.Remove(now.Id);
+        else _containers[now.Id] = next;
+        _actions.Add(action with { ContainerId = now.Id });
+        return true;
+    });
+
+    public Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel) => Do("exec", containerId, cancel, () =>
+    {
+        ContainerFacts now = Find(containerId) ?? throw NotFound($"No such container: {containerId}");
+        if (now.State != "running") throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
+        return OnExec(now, command);
+    });
+
+    public Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel) => Do<ISourceHandle>("prepare", source.ToString(), cancel, () =>
+    {
+        _ = Source(source);
+        string helper = context.NewId();
+        _helpers.Add(helper, (runId, source));
+        return new Handle(this, source, helper);
+    });
+
+    public Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel) =>
+        Do("exists", source.ToString(), cancel, () => _sources.ContainsKey(source));
+
+    public Task<bool> IsEmptyAsync(SourceRef source, string runId, CancellationToken cancel) => Do("isEmpty", source.ToString(), cancel, () => Source(source).IsEmpty);
+
+    public Task CreateVolumeAsync(VolumeFacts volume, CancellationToken cancel) => Do("createVolume", volume.Name, cancel, () =>
+        _sources.TryAdd(SourceRef.Volume(volume.Name), new FakeSource(volume)) ? true : throw Refused($"volume {volume.Name} exists already"));
+
+    public Task<string> PlanEmptyAsync(SourceRef target, string runId, CancellationToken cancel) => Do("planEmpty", target.ToString(), cancel, () => PlanEmpty(target));
+
+    public Task EmptyAsync(SourceRef target, string runId, CancellationToken cancel) => Do("empty", target.ToString(), cancel, () =>
+    {
+        _ = PlanEmpty(target);
+        Source(target).Clear();
+        return true;
+    });
+
+    public async Task FillAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        string helper = context.NewId();
+        EnvironmentFault? fault = await Do("fill", target.ToString(), cancel, f =>
+        {
+            if (target.Kind == SourceKind.Bind) _sources.TryAdd(target, new FakeSource(null));
+            _ = Source(target);
+            _helpers.Add(helper, (runId, target));
+            return f;
+        });
+        try
+        {
+            using var tar = new MemoryStream();
+            await write(tar, cancel);
+            cancel.ThrowIfCancellationRequested();
+            lock (_lock) Source(target).Merge(tar.ToArray());
+        }
+        finally
+        {
+            lock (_lock) _helpers.Remove(helper);
+        }
+        if (fault is EnvironmentFault.After after) throw after.Error;
+    }
+
+    public Task<int> RemoveHelpersAsync(string? runId, CancellationToken cancel) => Do("removeHelpers", runId ?? "", cancel, () =>
+    {
+        string[] gone = [.. _helpers.Where(h => runId is null || h.Value.RunId == runId).Select(h => h.Key)];
+        foreach (string helper in gone) _helpers.Remove(helper);
+        return gone.Length;
+    });
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    // ---- inside
+
+    private Task<T> Do<T>(string operation, string subject, CancellationToken cancel, Func<T> work) => Do(operation, subject, cancel, fault =>
+    {
+        T result = work();
+        return fault is EnvironmentFault.After after ? throw after.Error : result;
+    });
+
+    private async Task<T> Do<T>(string operation, string subject, CancellationToken cancel, Func<EnvironmentFault?, T> work)
+    {
+        // Never synchronously: what only works when nothing really waits must not pass.
+        await Task.Yield();
+        cancel.ThrowIfCancellationRequested();
+        EnvironmentFault? fault = Fault?.Invoke(Record(operation, subject));
+        if (fault is EnvironmentFault.Before before) throw before.Error;
+        lock (_lock) return work(fault);
+    }
+
+    private EnvironmentCall Record(string operation, string subject)
+    {
+        lock (_lock)
+        {
+            var call = new EnvironmentCall(_calls.Count + 1, operation, subject);
+            _calls.Add(call);
+            return call;
+        }
+    }
+
+    private FakeEnvironment Add(SourceRef source, VolumeFacts? facts, TarItem[] items)
+    {
+        var made = new FakeSource(facts);
+        made.Merge(RawTar.OfDirectory(items));
+        lock (_lock) _sources.Add(source, made);
+        return this;
+    }
+
+    private FakeSource Source(SourceRef source) =>
+        _sources.TryGetValue(source, out FakeSource? found) ? found : throw NotFound($"there is no {source} in {name}");
+
+    private ContainerFacts? Find(string idOrName) =>
+        _containers.TryGetValue(idOrName, out ContainerFacts? byId) ? byId : _containers.Values.FirstOrDefault(c => c.Name == idOrName);
+
+    private string PlanEmpty(SourceRef target)
+    {
+        if (Source(target).IsEmpty) return $"{target} is empty already";
+        bool referenced = _containers.Values.Any(c => c.Mounts.Any(m => m.Source == target.Name)) || _helpers.Values.Any(h => h.Source == target);
+        if (!referenced && Source(target).Facts is { Driver: "local", Options.Count: 0 }) return $"volume {target} is removed and created again; no container references it";
+        if (HasShellImage) return "a helper container that borrows /bin/sh and /bin/rm from image fake:1 removes the content";
+        throw new EnvironmentException(name, $"cannot empty {target}: no image on the host has both a shell and rm or find",
+            "remove the containers that use it, so that the volume can be re-created");
+    }
+
+    private string NextStart() => string.Create(CultureInfo.InvariantCulture, $"{context.Now.UtcDateTime:yyyy-MM-ddTHH:mm:ss}.{Interlocked.Increment(ref _starts):000000000}Z");
+
+    private static ContainerFacts HelperFacts(KeyValuePair<string, (string RunId, SourceRef Source)> helper) => new(
+        helper.Key + helper.Key, "backup-helper-" + helper.Key, "backup-helper:empty", "sha256:0", null, "created", "0001-01-01T00:00:00Z", false, null,
+        new Dictionary<string, string> { [ContainerFacts.HelperLabel] = helper.Value.RunId },
+        [new MountFacts(helper.Value.Source.Kind == SourceKind.Volume ? "volume" : "bind", helper.Value.Source.Name, "/data", false)]);
+
+    private static MountFacts Mount(string text)
+    {
+        string[] parts = text.Split(':');
+        return new MountFacts(parts[0].StartsWith('/') ? "bind" : "volume", parts[0], parts[1], parts.Length < 3 || parts[2] != "ro");
+    }
+
+    private EnvironmentException NotFound(string problem) => new(name, problem, "look what is there", FailureKind.NotFound);
+
+    private EnvironmentException Refused(string problem) => new(name, problem, "look at the container's state");
+
+    private sealed class Handle(FakeEnvironment environment, SourceRef source, string helper) : ISourceHandle
+    {
+        private bool _disposed;
+
+        public Task<Stream> OpenAsync(CancellationToken cancel)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return environment.Do<Stream>("open", source.ToString(), cancel, fault =>
+            {
+                if (!environment._helpers.ContainsKey(helper)) throw environment.NotFound("No such container: the helper was removed");
+                byte[] tar = environment.Source(source).Tar();
+                return fault switch
+                {
+                    EnvironmentFault.After after => throw after.Error,
+                    EnvironmentFault.EndsEarly early => new FaultyStream(tar, early.Bytes, null),
+                    EnvironmentFault.Breaks breaks => new FaultyStream(tar, breaks.Bytes, breaks.Error),
+                    _ => new FaultyStream(tar, tar.Length, null),
+                };
+            });
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            if (_disposed) return ValueTask.CompletedTask;
+            _disposed = true;
+            // Removal never throws: a fault leaves the helper where it is, as a lost engine would.
+            EnvironmentFault? fault = environment.Fault?.Invoke(environment.Record("removeHelper", source.ToString()));
+            if (fault is not EnvironmentFault.Before)
+                lock (environment._lock) environment._helpers.Remove(helper);
+            return ValueTask.CompletedTask;
+        }
+    }
+}
