@@ -29,5 +29,6 @@ public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddres
         AutomaticDecompression = DecompressionMethods.None,
         ConnectTimeout = TimeSpan.FromSeconds(15),
         PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+        PlaintextStreamFilter = (context, _) => ValueTask.FromResult<Stream>(new ReadAheadStream(context.PlaintextStream)),
     };
 }
