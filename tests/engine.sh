@@ -12,7 +12,9 @@ usage() { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 fail() { echo "engine.sh: $*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "$1 is missing; on Debian or Ubuntu: apt-get install $2"; }
 
-alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
+# Whether a process is at work: one that ended and that nobody has collected yet has no command line any more, and a number may be used again.
+at_work() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qE '^[^ ]*(dockerd|containerd|runc)'; }
+alive() { [ -s "$1" ] && at_work "$(cat "$1")"; }
 
 # dockerd needs a cgroup hierarchy. A minimal machine or a container may have none mounted, or (cgroup 2) no controller handed down.
 prepare_cgroups() {
@@ -123,7 +125,7 @@ processes_of() {
 wait_gone() {
   local pid=$1
   for _ in $(seq "$2"); do
-    kill -0 "$pid" 2>/dev/null || return 0
+    at_work "$pid" || return 0
     sleep 0.1
   done
   return 1

@@ -12,7 +12,7 @@ public sealed class EngineDeathTests
     private static string NewDirectory() => Path.Combine(Path.GetTempPath(), "bt" + RandomNumberGenerator.GetHexString(8, lowercase: true));
 
     [Fact(Timeout = 120_000)]
-    public async Task An_engine_that_dies_in_the_middle_of_a_read_or_a_write_is_a_plain_error_and_its_helpers_are_swept_later()
+    public async Task An_engine_that_dies_in_the_middle_of_a_read_is_a_plain_error_and_unreachable_afterwards()
     {
         string directory = NewDirectory();
         try
@@ -34,19 +34,6 @@ public sealed class EngineDeathTests
             }
             EnvironmentException gone = await Should.ThrowAsync<EnvironmentException>(environment.InspectAsync(default));
             gone.Unreachable.ShouldBeTrue(gone.Problem);
-
-            await EngineFixture.ScriptAsync("start", directory);
-            (await environment.RemoveHelpersAsync("run1", default)).ShouldBe(1);
-
-            await Should.ThrowAsync<EnvironmentException>(environment.FillAsync(volume, "run2", async (stream, cancel) =>
-            {
-                await stream.WriteAsync(tar.AsMemory(0, 1 << 20), cancel);
-                await KillAsync(directory);
-                for (int i = 0; i < 32; i++) await stream.WriteAsync(tar.AsMemory(1 << 20, 1 << 20), cancel);
-            }, default));
-
-            await EngineFixture.ScriptAsync("start", directory);
-            (await environment.RemoveHelpersAsync(null, default)).ShouldBe(1);
         }
         finally
         {
@@ -55,5 +42,11 @@ public sealed class EngineDeathTests
         }
     }
 
-    private static Task KillAsync(string directory) => HostProcess.RunAsync("kill", ["-9", File.ReadAllText(Path.Combine(directory, "dockerd.pid")).Trim()]);
+    private static async Task KillAsync(string directory)
+    {
+        string pid = File.ReadAllText(Path.Combine(directory, "dockerd.pid")).Trim();
+        await HostProcess.RunAsync("kill", ["-9", pid]);
+        // One that ended may stay in the table of processes until somebody collects it, but without a command line.
+        while (File.Exists($"/proc/{pid}/cmdline") && (await File.ReadAllTextAsync($"/proc/{pid}/cmdline")).Length > 0) await Task.Delay(20);
+    }
 }
