@@ -86,9 +86,15 @@ start() {
     echo "tcp://127.0.0.1:$port" >"$dir/tls/url"
   fi
 
-  # The default driver first (overlay2 wherever it can be had), vfs where the file system allows nothing else.
-  local driver
-  for driver in "" vfs; do
+  # What a killed engine left running would be in the way of the next one: its containerd holds locks.
+  local left
+  for left in $(processes_of "$dir"); do kill -9 "$left" 2>/dev/null && wait_gone "$left" 50 || true; done
+
+  # The default driver first (overlay2 wherever it can be had), vfs where the file system allows nothing else; but an engine that was here
+  # before keeps its driver, or it would come up without its images and containers.
+  local driver drivers=("" vfs)
+  [ ! -d "$dir/data/image" ] || drivers=("$(ls "$dir/data/image" | head -n 1)")
+  for driver in "${drivers[@]}"; do
     rm -f "$dir/docker.sock" "$dir/dockerd.pid"
     # Its own session, and no file but its log: whoever waits for our output must not wait for the engine.
     setsid dockerd "${args[@]}" ${driver:+--storage-driver $driver} </dev/null >"$dir/dockerd.log" 2>&1 &
