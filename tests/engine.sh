@@ -89,6 +89,7 @@ start() {
   # What a killed engine left running would be in the way of the next one: its containerd holds locks.
   local left
   for left in $(processes_of "$dir"); do kill -9 "$left" 2>/dev/null && wait_gone "$left" 50 || true; done
+  rm -f "$dir/exec/containerd/containerd.pid"
 
   # The default driver first (overlay2 wherever it can be had), vfs where the file system allows nothing else; but an engine that was here
   # before keeps its driver, or it would come up without its images and containers.
