@@ -24,7 +24,7 @@ internal sealed class FrameCompressor : IDisposable
     {
         Zstd.Require();
         int workers = Frame.Workers(level);
-        _pool = new FramePool(frameSize, workers + 3);
+        _pool = new FramePool(frameSize, workers + 2);
         _level = level;
         _inspect = inspect;
         _inspector = new FrameThread("backup scan", 1, Inspect);

@@ -40,7 +40,7 @@ internal sealed class FrameReadStream : ReadOnlyStream
         _count = spans.Count;
         _sha256 = sha256;
         int workers = Math.Max(1, Math.Min(Frame.Workers(1), spans.Count));
-        _pool = new FramePool(frameSize, workers + 3);
+        _pool = new FramePool(frameSize, workers + 2);
         _hasher = sha256 is null ? null : new FrameThread("backup hash", 1, HashAll);
         _workers = new FrameThread("backup unzstd", workers, Unpack);
         _fetching = Task.Run(() => FetchAsync(open, _stop.Token));

@@ -148,6 +148,36 @@ public sealed class TarScanTests
         Scan(tar).Count.ShouldBe(2);
     }
 
+    [Theory(Timeout = 30_000)]
+    [InlineData("gnu", 250)]
+    [InlineData("pax", 250)]
+    [InlineData("ustar", 90)]
+    [InlineData("v7", 60)]
+    public async Task Tars_of_stock_tar_are_understood(string format, int length)
+    {
+        string directory = Directory.CreateTempSubdirectory("backup-tar-").FullName;
+        try
+        {
+            string name = new('n', length);
+            File.WriteAllText(Path.Combine(directory, name), "content");
+            File.CreateSymbolicLink(Path.Combine(directory, "link"), name);
+            Directory.CreateDirectory(Path.Combine(directory, "sub"));
+            using var tar = System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("tar", ["-c", "--sort=name", "--numeric-owner", "--format=" + format, "."])
+                { WorkingDirectory = directory, RedirectStandardOutput = true })!;
+            using var bytes = new MemoryStream();
+            await tar.StandardOutput.BaseStream.CopyToAsync(bytes);
+            await tar.WaitForExitAsync();
+            List<FileEntry> entries = Scan(bytes.ToArray());
+            entries.Select(e => (e.RawPath, e.Type, e.Size)).ShouldBe([("", FileType.Directory, 0), ("link", FileType.Symlink, 0), (name, FileType.File, 7), ("sub", FileType.Directory, 0)]);
+            entries[1].RawLink.ShouldBe(name);
+            Math.Abs((double)entries[2].Mtime - new DateTimeOffset(File.GetLastWriteTimeUtc(Path.Combine(directory, name))).ToUnixTimeMilliseconds() / 1000.0).ShouldBeLessThan(1.0);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
     private static byte[] Flip(byte[] bytes, int at)
     {
         bytes[at] ^= 1;
