@@ -12,7 +12,7 @@ public sealed class EngineDeathTests
     private static string NewDirectory() => Path.Combine(Path.GetTempPath(), "bt" + RandomNumberGenerator.GetHexString(8, lowercase: true));
 
     [Fact(Timeout = 120_000)]
-    public async Task An_engine_that_dies_in_the_middle_of_a_read_is_a_plain_error_and_unreachable_afterwards()
+    public async Task An_engine_that_dies_in_the_middle_of_a_read_or_a_write_is_a_plain_error_and_its_helpers_are_swept_later()
     {
         string directory = NewDirectory();
         try
@@ -34,6 +34,18 @@ public sealed class EngineDeathTests
             }
             EnvironmentException gone = await Should.ThrowAsync<EnvironmentException>(environment.InspectAsync(default));
             gone.Unreachable.ShouldBeTrue(gone.Problem);
+
+            await EngineFixture.ScriptAsync("start", directory);
+            (await environment.RemoveHelpersAsync("run1", default)).ShouldBe(1);
+
+            await Should.ThrowAsync<EnvironmentException>(environment.FillAsync(volume, "run2", async (stream, cancel) =>
+            {
+                await stream.WriteAsync(tar.AsMemory(0, 1 << 20), cancel);
+                await KillAsync(directory);
+                for (int i = 1; i < 32; i++) await stream.WriteAsync(tar.AsMemory(i << 20, 1 << 20), cancel);
+            }, default));
+            await EngineFixture.ScriptAsync("start", directory);
+            (await environment.RemoveHelpersAsync(null, default)).ShouldBe(1);
         }
         finally
         {
