@@ -40,16 +40,12 @@ internal sealed class HelperContainers(DockerApi api, RunContext context)
     internal async Task<string> CreateAsync(string runId, ContainerRequest request, CancellationToken cancel)
     {
         string name = $"backup-helper-{runId[..Math.Min(8, runId.Length)]}-{context.NewId()[..12]}";
-        try
-        {
-            return await api.CreateContainerAsync(name, request, cancel).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            // The engine may have made it although we stopped listening.
-            await RemoveAsync(name).ConfigureAwait(false);
-            throw;
-        }
+        cancel.ThrowIfCancellationRequested();
+        // Not cut short: an engine goes on making what nobody listens for any more, and a removal that comes before it is done finds nothing.
+        string id = await api.CreateContainerAsync(name, request, CancellationToken.None).ConfigureAwait(false);
+        if (!cancel.IsCancellationRequested) return id;
+        await RemoveAsync(id).ConfigureAwait(false);
+        throw new OperationCanceledException(cancel);
     }
 
     internal static IReadOnlyDictionary<string, string> Labels(string runId) => new Dictionary<string, string> { [ContainerFacts.HelperLabel] = runId };

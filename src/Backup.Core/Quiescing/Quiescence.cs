@@ -52,6 +52,7 @@ public sealed class Quiescence
         try
         {
             foreach (QuiesceStep step in steps) await quiescence.HoldAsync(step, cancel);
+            cancel.ThrowIfCancellationRequested();
             return quiescence;
         }
         catch (Exception e)
@@ -80,15 +81,25 @@ public sealed class Quiescence
         {
             case QuiesceMode.Pause:
                 Push(step, now, UndoKind.Unpause, "pause");
-                await _environment.ActAsync(new ContainerAction(ContainerVerb.Pause, now.Id), cancel);
+                await ActAsync(ContainerVerb.Pause, now, cancel);
                 _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "pause"));
                 break;
             case QuiesceMode.Stop:
                 Push(step, now, UndoKind.Start, "stop");
-                await _environment.ActAsync(new ContainerAction(ContainerVerb.Stop, now.Id), cancel);
+                await ActAsync(ContainerVerb.Stop, now, cancel);
                 _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "stop"));
                 break;
         }
+    }
+
+    /// <summary>
+    /// A step that was begun is seen to its end, also when the run is interrupted: an engine goes on pausing or stopping when nobody listens any
+    /// more, and a release that comes before it would find nothing to undo.
+    /// </summary>
+    private async Task ActAsync(ContainerVerb verb, ContainerFacts container, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        await _environment.ActAsync(new ContainerAction(verb, container.Id), CancellationToken.None);
     }
 
     private void Push(QuiesceStep step, ContainerFacts now, UndoKind kind, string how, IReadOnlyList<string>? command = null)

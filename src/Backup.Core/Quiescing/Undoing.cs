@@ -7,6 +7,12 @@ namespace Backup.Quiescing;
 /// </summary>
 internal static class Undoing
 {
+    /// <summary>How much longer than its own patience a stop or pause of a killed run may still be under way in the engine.</summary>
+    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(100);
+    private const int EngineStopTimeout = 10;
+
     private static readonly TimeSpan[] Pauses = [TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3)];
 
     /// <summary>Tries three times. Returns what was done, in the user's words; throws what the last try threw.</summary>
@@ -16,7 +22,7 @@ internal static class Undoing
         {
             try
             {
-                return await TryAsync(entry, environment, cancel);
+                return await TryAsync(entry, environment, context, cancel);
             }
             catch (EnvironmentException) when (attempt < Pauses.Length && entry.Kind != UndoKind.Exec)
             {
@@ -34,7 +40,7 @@ internal static class Undoing
         _ => $"docker rm $(docker ps -aq --filter label={ContainerFacts.HelperLabel}={entry.Run})",
     };
 
-    private static async Task<string> TryAsync(UndoEntry entry, IEnvironment environment, CancellationToken cancel)
+    private static async Task<string> TryAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
     {
         if (entry.Kind == UndoKind.RemoveHelpers)
         {
@@ -43,7 +49,7 @@ internal static class Undoing
         }
 
         HeldContainer held = entry.Container!;
-        ContainerFacts? now = await environment.FindContainerAsync(held.Id, cancel);
+        ContainerFacts? now = await SettledAsync(entry, held, environment, context, cancel);
         if (now is null) return await UndoRecreatedAsync(entry, held, environment, cancel);
 
         bool restarted = now.StartedAt != held.StartedAt;
@@ -65,6 +71,24 @@ internal static class Undoing
                 return $"started {held.Name}";
             default:
                 return await RunAfterHookAsync(entry, now, environment, cancel);
+        }
+    }
+
+    /// <summary>
+    /// The container as it is once the step itself is over. The journal is written before the step, and an engine ends a step whose caller died:
+    /// a container that runs as if nothing had happened may go down a moment later.
+    /// </summary>
+    private static async Task<ContainerFacts?> SettledAsync(
+        UndoEntry entry, HeldContainer held, IEnvironment environment, RunContext context, CancellationToken cancel)
+    {
+        while (true)
+        {
+            ContainerFacts? now = await environment.FindContainerAsync(held.Id, cancel);
+            if (entry.Kind == UndoKind.Exec || now is not { State: "running" } || now.StartedAt != held.StartedAt) return now;
+            TimeSpan patience = entry.Kind == UndoKind.Start ? TimeSpan.FromSeconds(Math.Max(0, now.StopTimeoutSeconds ?? EngineStopTimeout)) : TimeSpan.Zero;
+            TimeSpan age = context.Now - entry.At;
+            if (age < TimeSpan.Zero || age > patience + Margin) return now;
+            await Task.Delay(Poll, context.Time, cancel);
         }
     }
 
