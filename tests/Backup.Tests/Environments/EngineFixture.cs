@@ -37,6 +37,10 @@ public sealed class EngineFixture : IAsyncLifetime
         TlsDirectory = Path.Combine(_own, "tls");
     }
 
+    /// <summary>An engine of one test's own, in a short directory, for tests that kill it or need a second host.</summary>
+    public static async Task<EngineFixture> OwnAsync(string directory) =>
+        new() { _own = directory, Url = await ScriptAsync("start", directory) };
+
     public async Task DisposeAsync()
     {
         if (_own is not null) await ScriptAsync("stop", _own);

@@ -1,0 +1,152 @@
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using Backup.Running;
+using Backup.Snapshots;
+using Backup.Tests.Environments;
+using Backup.Tests.Stores;
+using Shouldly;
+using Xunit;
+
+namespace Backup.Tests.Running;
+
+/// <summary>The built program, killed or interrupted at random moments of a backup of three volumes: paused, stopped, hooked.</summary>
+[Collection("engine")]
+public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassFixture<S3Fixture>, IAsyncLifetime
+{
+    private const int Kills = 12;
+    private readonly RunningScope _scope = new(engine);
+    private readonly Random _chance = new(Environment.TickCount);
+    private string _hooked = "";
+    private string[] _users = [];
+
+    public async Task InitializeAsync()
+    {
+        string paused = await _scope.VolumeAsync("a", "head -c 14000000 /dev/urandom > f");
+        string stopped = await _scope.VolumeAsync("b", "head -c 14000000 /dev/urandom > f");
+        _hooked = await _scope.VolumeAsync("c", "head -c 14000000 /dev/urandom > f");
+        _scope.Rule(stopped, "quiesce", "stop");
+        _scope.Rule(_hooked, "quiesce", new JsonObject
+        {
+            ["before"] = new JsonArray("/bin/sh", "-c", "touch /v/frozen"), ["after"] = new JsonArray("/bin/sh", "-c", "rm -f /v/frozen"), ["then"] = "pause",
+        });
+        _scope.Defaults["retention"] = new JsonObject { ["keepLast"] = 2 };
+        _users = [await _scope.UserAsync(paused), await _scope.UserAsync(stopped), await _scope.UserAsync(_hooked)];
+    }
+
+    public async Task DisposeAsync() => await _scope.DisposeAsync();
+
+    [Fact(Timeout = 240_000)]
+    public Task A_run_that_was_killed_at_any_moment_is_put_right_by_recover_in_a_directory() => KillAsync();
+
+    [Fact(Timeout = 240_000)]
+    public async Task A_run_that_was_killed_at_any_moment_is_put_right_by_recover_in_S3()
+    {
+        _scope.UseS3(await s3.CephAsync());
+        await KillAsync();
+    }
+
+    private async Task KillAsync()
+    {
+        TimeSpan whole = await UndisturbedAsync();
+        int held = 0, cut = 0;
+        for (int kill = 1; kill <= Kills; kill++)
+        {
+            TimeSpan moment = Moment(whole);
+            string when = $"kill {kill} after {moment.TotalMilliseconds:0} of {whole.TotalMilliseconds:0} ms";
+            using RunningProgram run = _scope.StartProgram("run");
+            await Task.Delay(moment);
+            if (!run.Ended) cut++;
+            run.KillHard();
+            await run.EndAsync();
+            bool wasHeld = false;
+            foreach (string user in _users) wasHeld |= await _scope.StateOfAsync(user) != "running";
+            if (wasHeld || await FrozenAsync()) held++;
+
+            ProgramResult recover = await _scope.ProgramAsync("recover");
+            recover.ExitCode.ShouldBe(0, $"{when}: {recover}");
+            await _scope.NothingIsLeftAsync(_users);
+            (await FrozenAsync()).ShouldBeFalse(when);
+            await _scope.AllVerifyAsync(readData: false);
+        }
+        // A sweep that never hits anything proves nothing.
+        cut.ShouldBeGreaterThan(Kills / 2);
+        held.ShouldBeGreaterThan(0, "no kill met a held container");
+
+        ProgramResult next = await _scope.ProgramAsync("run");
+        next.ExitCode.ShouldBe(0, next.ToString());
+        ProgramResult prune = await _scope.ProgramAsync("prune", "--abandoned-after", "0s");
+        prune.ExitCode.ShouldBe(0, prune.ToString());
+        ProgramResult verify = await _scope.ProgramAsync("verify", "--read-data");
+        verify.ExitCode.ShouldBe(0, verify.ToString());
+        IReadOnlyList<Snapshot> listed = await _scope.ListAsync();
+        listed.Select(s => s.Volume).Distinct().Count().ShouldBe(3);
+        IReadOnlyList<string> keys = await _scope.KeysAsync();
+        keys.Count.ShouldBe(3 * listed.Count, string.Join("\n", keys));
+        keys.ShouldAllBe(k => listed.Any(s => k.Contains(s.Id)));
+        await _scope.NothingIsLeftAsync(_users);
+    }
+
+    [Theory(Timeout = 120_000)]
+    [InlineData(PosixSignal.SIGTERM, 143)]
+    [InlineData(PosixSignal.SIGINT, 130)]
+    public async Task A_signal_at_any_moment_brings_the_containers_back_before_the_program_ends(PosixSignal signal, int code)
+    {
+        TimeSpan whole = await UndisturbedAsync();
+        int cut = 0;
+        for (int i = 1; i <= 6; i++)
+        {
+            TimeSpan moment = Moment(whole);
+            string when = $"signal {i} after {moment.TotalMilliseconds:0} of {whole.TotalMilliseconds:0} ms";
+            using RunningProgram run = _scope.StartProgram("run");
+            await Task.Delay(moment);
+            bool sent = run.Signal(signal);
+            ProgramResult result = await run.EndAsync();
+            // Before the program listens it dies of the signal itself, which the shell tells in the same number; after its last work it just ends.
+            result.ExitCode.ShouldBeOneOf([code, .. sent ? (int[])[] : [0], .. moment > 0.9 * whole ? (int[])[0] : []], $"{when}: {result}");
+            if (result.ExitCode == code) cut++;
+            await _scope.NothingIsLeftAsync(_users);
+            (await FrozenAsync()).ShouldBeFalse(when);
+        }
+        cut.ShouldBeGreaterThan(2);
+        await _scope.AllVerifyAsync();
+        (await _scope.KeysAsync()).ShouldNotContain(k => k.EndsWith(".pending", StringComparison.Ordinal), "an interrupted run clears up behind itself");
+    }
+
+    [Theory(Timeout = 90_000)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_stop_that_was_under_way_when_the_program_ended_is_undone_too(bool killed)
+    {
+        string volume = await _scope.VolumeAsync("slow", "echo 1 > f");
+        _scope.Environments[RunningScope.Local]!["volumes"]!["include"] = new JsonArray(volume);
+        _scope.Rule(volume, "quiesce", "stop");
+        string user = await _scope.Engine.ContainerAsync(new TestContainer("trap '' TERM; while :; do sleep 0.2; done") { Mounts = [new TestMount(volume, "/v")], StopTimeout = 3 });
+        using RunningProgram run = _scope.StartProgram("run");
+        string journal = Path.Combine(_scope.State, "undo.journal");
+        while (!File.Exists(journal) || !(await HostProcess.RunAsync("cat", [journal])).Contains("\"start\"", StringComparison.OrdinalIgnoreCase)) await Task.Delay(10);
+        await Task.Delay(500);
+        (await _scope.StateOfAsync(user)).ShouldBe("running", "its three seconds of grace are not over");
+
+        if (killed) run.KillHard();
+        else run.Signal(PosixSignal.SIGTERM);
+        ProgramResult ended = await run.EndAsync();
+        if (!killed) ended.ExitCode.ShouldBe(143, ended.ToString());
+        if (killed) (await _scope.ProgramAsync("recover")).ExitCode.ShouldBe(0);
+
+        await Task.Delay(TimeSpan.FromSeconds(4));
+        await _scope.NothingIsLeftAsync(user);
+    }
+
+    private async Task<TimeSpan> UndisturbedAsync()
+    {
+        using RunningProgram run = _scope.StartProgram("run");
+        ProgramResult result = await run.EndAsync();
+        result.ExitCode.ShouldBe(0, result.ToString());
+        return run.Elapsed;
+    }
+
+    /// <summary>Mostly while it works: the first part of the time the program only starts.</summary>
+    private TimeSpan Moment(TimeSpan whole) => whole * (0.25 + 0.75 * _chance.NextDouble());
+
+    private async Task<bool> FrozenAsync() => File.Exists(Path.Combine(await _scope.MountpointAsync(_hooked), "frozen"));
+}
