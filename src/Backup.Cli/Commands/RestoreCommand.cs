@@ -57,7 +57,8 @@ internal static class RestoreCommand
                     await restore.WriteTarAsync(plan, stdout, cancel);
                     return ExitCode.Done;
                 }
-                await using UndoJournal journal = await session.OpenJournalAsync(parse.GetValue(wait), cancel);
+                // A directory needs no lock: it can be restored into while a long backup runs.
+                await using UndoJournal? journal = output is not null ? null : await session.OpenJournalAsync(parse.GetValue(wait), cancel);
                 RestoreReport report = await restore.RunAsync(plan, journal, cancel);
                 session.Output.Restored(plan, report);
                 return ExitCode.Of(report.Ok ? 1 : 0, report.Ok ? 0 : 1, report.NeedsPerson);

@@ -15,7 +15,7 @@ internal static class SnapshotsCommand
             Aliases = { "list" },
             Options = { environment, volume, latest },
             Notes = "A snapshot is named by its id, by a unique beginning of it, by ENV/VOLUME (its latest) or by ENV/VOLUME@TIME\n"
-                + "(the latest at or before TIME: RFC 3339 or a date). Exit code 3 when a store could not be read.",
+                + "(the latest at or before TIME: RFC 3339 or a date). Exit code 3 when a store or a manifest could not be read, 1 when no store could.",
             Examples =
             [
                 ("backup snapshots --latest", "the newest of each volume"),
@@ -27,7 +27,8 @@ internal static class SnapshotsCommand
             SnapshotListing listing = await new SnapshotQuery(session.Backends)
                 .ListAsync(parse.GetValue(environment), parse.GetValue(volume), parse.GetValue(latest), cancel);
             session.Output.Snapshots(listing);
-            return listing.Damaged.Count + listing.Failures.Count > 0 ? ExitCode.Partial : ExitCode.Done;
+            int unread = listing.Failures.Count;
+            return ExitCode.Of(session.Policy.Stores.Count - unread, unread + listing.Damaged.Count);
         }));
         return command;
     }

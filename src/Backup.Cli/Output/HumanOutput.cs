@@ -16,6 +16,7 @@ internal sealed class HumanOutput : IOutput
     private readonly ITimer? redraw;
     private RunReport? ran;
     private bool cutShort;
+    private int removed;
 
     public HumanOutput(Surroundings surroundings, bool quiet, bool verbose)
     {
@@ -48,6 +49,9 @@ internal sealed class HumanOutput : IOutput
                     break;
                 case RunEvent.VolumeFailed e:
                     progress.End($"{e.Environment}/{e.Volume}");
+                    break;
+                case RunEvent.SnapshotRemoved:
+                    removed++;
                     break;
                 case RunEvent.Report e:
                     ran = e.Result;
@@ -82,7 +86,7 @@ internal sealed class HumanOutput : IOutput
     public void Snapshots(SnapshotListing listing) => Result(() => ListingText.Write(Out, listing, Zone, Now), listing.Failures, listing.Damaged);
     public void Files(IReadOnlyList<FileEntry> files) => Result(() => FilesText.Write(Out, files, Zone), []);
     public void Verified(VerifyReport report, bool readData) => Result(() => VerifyText.Write(Out, report, readData), report.Failures, report.Damaged);
-    public void Pruned(PruneReport report, bool dryRun) => Result(() => RetentionText.Write(Out, report, Zone, dryRun), report.Failures);
+    public void Pruned(PruneReport report, bool dryRun) => Result(() => RetentionText.Write(Out, report, Zone, dryRun ? null : removed), report.Failures);
     public void Recovered(RecoverReport report) => Result(() => ReportText.Write(Out, report), report.Failures);
     public void Status(StatusReport report) => Result(() => ListingText.Write(Out, report, Zone), report.Failures);
     public void Checked(CheckReport report) => Result(() => ReportText.Write(Out, report), []);
@@ -128,7 +132,7 @@ internal sealed class HumanOutput : IOutput
             foreach (DamagedManifest manifest in damaged ?? [])
                 Labelled("damaged", Red, $"{manifest.Store}: {manifest.Key}: {manifest.Problem}", "");
             foreach (RunFailure failure in failures)
-                Labelled("error", Red, $"{ReportText.Where(failure)}: {failure.Problem}", failure.Hint);
+                Labelled("error", Red, $"{ReportText.Where(failure)}{failure.Problem}", failure.Hint);
         }
     }
 

@@ -16,6 +16,7 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
     private static readonly TimeSpan ProgressEvery = TimeSpan.FromSeconds(1);
     private readonly Lock gate = new();
     private readonly Dictionary<(string, string), long> saidAt = [];
+    private readonly List<string> removed = [];
     private RunReport? ran;
     private bool failed;
 
@@ -54,6 +55,7 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
                     Event(new ContainerJson("resumed", e.Environment, e.Container, e.How, e.Seconds), Json.ContainerJson);
                     break;
                 case RunEvent.SnapshotRemoved e:
+                    removed.Add(e.Snapshot.Id);
                     Event(new SnapshotRemovedJson("removed", e.Snapshot.Id, e.Snapshot.Environment, e.Snapshot.Volume, e.Reason), Json.SnapshotRemovedJson);
                     break;
                 case RunEvent.Step e:
@@ -135,7 +137,7 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
         new PruneReportJson(
             "report", report.Failures.Count == 0, dryRun,
             [.. report.Decisions.Select(Shape)],
-            [.. report.Decisions.Where(d => !d.Keep && !dryRun).Select(d => d.Snapshot.Id)],
+            [.. removed],
             report.Collected,
             [.. report.Failures.Select(Shape)]),
         Json.PruneReportJson);
@@ -169,7 +171,7 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
         foreach (DamagedManifest manifest in damaged)
             Write(surroundings.Error, new ProblemEventJson("error", $"{manifest.Store}: {manifest.Key}: {manifest.Problem}", ""), Json.ProblemEventJson);
         foreach (RunFailure failure in failures)
-            Write(surroundings.Error, new ProblemEventJson("error", $"{ReportText.Where(failure)}: {failure.Problem}", failure.Hint), Json.ProblemEventJson);
+            Write(surroundings.Error, new ProblemEventJson("error", $"{ReportText.Where(failure)}{failure.Problem}", failure.Hint), Json.ProblemEventJson);
     }
 
     private void Out<T>(T value, JsonTypeInfo<T> shape) => Write(surroundings.Out, value, shape);

@@ -5,7 +5,13 @@ namespace Backup.Cli.Output;
 /// <summary>The last words of a command that did something.</summary>
 internal static class ReportText
 {
-    public static string Where(RunFailure failure) => failure.Volume is null ? failure.Environment : $"{failure.Environment}/{failure.Volume}";
+    /// <summary>Such as <c>web/data: </c>; empty for what belongs to no environment.</summary>
+    public static string Where(RunFailure failure) => failure switch
+    {
+        { Environment: "" } => "",
+        { Volume: null } => $"{failure.Environment}: ",
+        _ => $"{failure.Environment}/{failure.Volume}: ",
+    };
 
     /// <param name="cutShort">The run was interrupted or ended by an error: what is here is not all that was asked for.</param>
     public static void Write(TextWriter writer, RunReport report, bool cutShort)
@@ -65,6 +71,6 @@ internal static class ReportText
 
     private static void Failures(TextWriter writer, IReadOnlyList<RunFailure> failures)
     {
-        foreach (RunFailure failure in failures) ErrorText.Write(writer, "failed:", $"{Where(failure)}: {failure.Problem}", failure.Hint);
+        foreach (RunFailure failure in failures) ErrorText.Write(writer, "failed:", $"{Where(failure)}{failure.Problem}", failure.Hint);
     }
 }

@@ -13,7 +13,8 @@ public sealed class RestoreRun(RunContext context, Backends backends)
 {
     public Task<RestorePlan> PlanAsync(RestoreRequest request, CancellationToken cancel) => new RestorePlanner(context, backends).PlanAsync(request, cancel);
 
-    public async Task<RestoreReport> RunAsync(RestorePlan plan, UndoJournal journal, CancellationToken cancel)
+    /// <param name="journal">May be null for a plan into a directory, which holds no container back.</param>
+    public async Task<RestoreReport> RunAsync(RestorePlan plan, UndoJournal? journal, CancellationToken cancel)
     {
         long started = context.Time.GetTimestamp();
         ISnapshotStore store = backends.Store(plan.Snapshot.Store);
@@ -24,7 +25,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         await using SnapshotReader reader = await store.OpenAsync(plan.Snapshot, cancel);
         return plan.OutputDirectory is { } directory
             ? await ExtractAsync(plan, reader, directory, started, cancel)
-            : await FillAsync(plan, reader, journal, started, cancel);
+            : await FillAsync(plan, reader, journal ?? throw new ArgumentNullException(nameof(journal)), started, cancel);
     }
 
     /// <summary>Writes the snapshot, or the chosen paths, as a tar. The bytes are proved before the last of them is written.</summary>

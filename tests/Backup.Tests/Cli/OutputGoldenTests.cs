@@ -63,6 +63,8 @@ public class OutputGoldenTests
         directory is null ? null : [new FileEntry("a/b", FileType.File, 3, 420, 0, 0, 0, null, 0, 512, null)],
         12345, 3L << 30, directory, false, ["a note"]);
 
+    private static readonly PruneReport Pruned = new(Plan().Environments[0].Retention, ["2 objects of an unfinished run"], []);
+
     private static readonly SnapshotListing Listing = new(
         [Made('a', "data"), Made('b', "bind:/srv/x", 30)], [new DamagedManifest("disk", "web/x/manifest.json", "its hash is wrong")], [Unreachable]);
 
@@ -106,8 +108,13 @@ public class OutputGoldenTests
         ["verify"] = o => o.Verified(
             new VerifyReport(
                 [new VerifiedSnapshot(Made('a', "data"), []), new VerifiedSnapshot(Made('b', "data"), ["frame 3 of data.tar.zst has the wrong hash"])], [], [Unreachable]), true),
-        ["prune"] = o => o.Pruned(
-            new PruneReport(Plan().Environments[0].Retention, ["2 objects of an unfinished run"], []), false),
+        ["prune"] = o =>
+        {
+            o.Report(new RunEvent.SnapshotRemoved(Made('d', "data", 48), "nothing keeps it"));
+            o.Pruned(Pruned, false);
+        },
+        ["prune-dry-run"] = o => o.Pruned(Pruned, true),
+        ["prune-failed"] = o => o.Pruned(Pruned with { Failures = [new RunFailure("", null, "store 'disk': read-only", "Mount it.", "store")] }, false),
         ["recover"] = o => o.Recovered(new RecoverReport(["web: started db"], [Failure])),
         ["check"] = o => o.Checked(new CheckReport(
             [new CheckResult("store disk", true, "writable", ""), new CheckResult("environment web", false, "cannot reach web", "Start it.")])),
