@@ -38,9 +38,9 @@ internal sealed class Surroundings
         return new Surroundings
         {
             // Not Console.Out: that flushes on every write, which makes a listing of 100,000 files slow.
-            Out = new StreamWriter(Console.OpenStandardOutput(), new UTF8Encoding(false), 1 << 16),
+            Out = new StreamWriter(new StandardOutput(Console.OpenStandardOutput()), new UTF8Encoding(false), 1 << 16),
             Error = new StreamWriter(Console.OpenStandardError(), new UTF8Encoding(false)) { AutoFlush = true },
-            OpenOutput = Console.OpenStandardOutput,
+            OpenOutput = () => new StandardOutput(Console.OpenStandardOutput()),
             Live = terminal,
             Color = terminal && Variable("NO_COLOR") is null,
             Width = () => terminal && Console.WindowWidth > 0 ? Console.WindowWidth : 80,

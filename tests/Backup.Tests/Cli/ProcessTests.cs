@@ -7,8 +7,8 @@ using Xunit;
 
 namespace Backup.Tests.Cli;
 
-/// <summary>Signals reach a real process: how it ends is what systemd and scripts see.</summary>
-public class SignalTests
+/// <summary>How a real process ends, which is what systemd and scripts see.</summary>
+public class ProcessTests
 {
     [Theory(Timeout = 60_000)]
     [InlineData("INT", 130)]
@@ -28,6 +28,27 @@ public class SignalTests
         await process.WaitForExitAsync();
         process.ExitCode.ShouldBe(code);
         rest.ShouldStartWith("""{"event":"error","problem":"interrupted",""");
+    }
+
+    [Theory(Timeout = 60_000)]
+    [InlineData("--version")]
+    [InlineData("snapshots")]
+    [InlineData("snapshots --json")]
+    [InlineData("--help")]
+    public async Task A_full_disk_behind_standard_output_is_a_failure_in_words(string arguments)
+    {
+        using var program = new ProgramRun();
+        program.Write("backup.json", """{ "stores": { "disk": { "type": "directory", "path": "data" } }, "environments": { } }""");
+        var start = new ProcessStartInfo("sh", ["-c", $"exec dotnet \"$0\" {arguments} > /dev/full", Path.Combine(AppContext.BaseDirectory, "backup.dll")])
+        {
+            WorkingDirectory = program.Folder,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        string error = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        process.ExitCode.ShouldBe(ExitCode.Failed, error);
+        error.ShouldStartWith("error: cannot write to standard output: No space left on device");
     }
 
     [Fact]
