@@ -58,7 +58,7 @@ public sealed class Quiescence
         catch (Exception e)
         {
             await quiescence.ReleaseAsync();
-            if (quiescence.Failures is [var first, ..])
+            if (e is BackupException && quiescence.Failures is [var first, ..])
                 throw new BackupException($"{e.Message} — and {first.Problem}", first.Hint, FailureKind.NeedsPerson, e);
             throw;
         }
@@ -77,7 +77,9 @@ public sealed class Quiescence
             if (result.ExitCode != 0) throw Undoing.HookFailed(_environment.Name, now.Name, "before", step.Before, result);
             _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "hook"));
         }
-        switch (step.Mode)
+        // A container that crash-loops cannot be paused; stopping it ends the loop for the moment, starting it resumes the loop.
+        bool stopInstead = step.Mode == QuiesceMode.Pause && now is { State: "restarting", SwarmTask: false, AutoRemove: false };
+        switch (stopInstead ? QuiesceMode.Stop : step.Mode)
         {
             case QuiesceMode.Pause:
                 Push(step, now, UndoKind.Unpause, "pause");

@@ -182,15 +182,28 @@ public sealed class UndoJournal : IAsyncDisposable
             // Half a line in the middle would make the whole journal unreadable later.
             _file.SetLength(before);
             _file.Position = before;
-            throw new BackupException($"The undo journal {_file.Name} cannot be written: {e.Message}",
-                "Free space there. Nothing is paused or stopped before it is written down.", inner: e);
+            throw Unwritable(e);
         }
     }
 
+    private BackupException Unwritable(IOException e) => new($"The undo journal {_file.Name} cannot be written: {e.Message}",
+        "Free space there. Nothing is paused or stopped before it is written down.", inner: e);
+
     private void Strike(string id)
     {
-        if (_pending.Count > 0 || _broken.Count > 0) Append(new JournalLine(null, id, null));
-        else TruncateWhenEmpty();
+        if (_pending.Count > 0 || _broken.Count > 0)
+        {
+            Append(new JournalLine(null, id, null));
+            return;
+        }
+        try
+        {
+            TruncateWhenEmpty();
+        }
+        catch (IOException e)
+        {
+            throw Unwritable(e);
+        }
     }
 
     private void TruncateWhenEmpty()

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Backup.Environments;
 using Backup.Planning;
 using Backup.Policies;
@@ -27,7 +28,9 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
     {
         var plans = new List<EnvironmentPlan>();
         var failures = new List<RunFailure>();
-        foreach (EnvironmentPolicy policy in backends.Select(request.Environments))
+        var misses = new List<BackupException>();
+        IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
+        foreach (EnvironmentPolicy policy in environments)
         {
             try
             {
@@ -38,7 +41,12 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
             {
                 failures.Add(Blame.Failure(policy.Name, null, e));
             }
+            catch (BackupException e) when (e.Kind == FailureKind.NotFound)
+            {
+                misses.Add(e);
+            }
         }
+        ThrowIfAllMiss(misses, environments.Count);
         return new PlanReport(plans, failures);
     }
 
@@ -47,6 +55,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
     {
         long started = context.Time.GetTimestamp();
         var tally = new Tally();
+        var misses = new ConcurrentBag<BackupException>();
         using var streams = new SemaphoreSlim(StreamsAtOnce);
         IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
 
@@ -57,13 +66,30 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         try
         {
             await Parallel.ForEachAsync(environments, new ParallelOptions { MaxDegreeOfParallelism = EnvironmentsAtOnce, CancellationToken = cancel },
-                async (policy, token) => await RunAsync(policy, request, journal, streams, tally, token));
+                async (policy, token) =>
+                {
+                    try
+                    {
+                        await RunAsync(policy, request, journal, streams, tally, token);
+                    }
+                    catch (BackupException e) when (e.Kind == FailureKind.NotFound)
+                    {
+                        misses.Add(e);
+                    }
+                });
+            ThrowIfAllMiss(misses, environments.Count);
         }
         finally
         {
             context.Events.Report(new RunEvent.Report(tally.Report(context.Time.GetElapsedTime(started))));
         }
         return tally.Report(context.Time.GetElapsedTime(started));
+    }
+
+    /// <summary>A --volume that no environment has is a mistake; one that only some have is what it is for.</summary>
+    private static void ThrowIfAllMiss(IReadOnlyCollection<BackupException> misses, int environments)
+    {
+        if (environments > 0 && misses.Count == environments) throw misses.First();
     }
 
     private async Task RunAsync(

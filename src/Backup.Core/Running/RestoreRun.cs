@@ -55,9 +55,10 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         IReadOnlyList<string> differences;
         var helpers = new UndoEntry(context.NewId(), runId, environment.Name, UndoKind.RemoveHelpers, null, null, null, context.Now, null);
         journal.Add(helpers);
-        Quiescence held = await Quiescence.HoldAsync(plan.Quiesce, environment, context, journal, runId, target.ToString(), cancel);
+        Quiescence? held = null;
         try
         {
+            held = await Quiescence.HoldAsync(plan.Quiesce, environment, context, journal, runId, target.ToString(), cancel);
             await MakeRoomAsync(plan, environment, target, runId, journal, cancel);
             context.Events.Report(new RunEvent.Step($"writing {target} in {environment.Name}"));
             await environment.FillAsync(target, runId, async (body, token) =>
@@ -76,9 +77,15 @@ public sealed class RestoreRun(RunContext context, Backends backends)
                 $"{e.Hint} Then restore again with --overwrite.{StayDown(plan)}",
                 plan.Quiesce.Count > 0 ? FailureKind.NeedsPerson : FailureKind.Failed, e);
         }
+        catch (OperationCanceledException) when (journal.IsBroken(environment.Name, target.ToString()))
+        {
+            context.Events.Report(new RunEvent.Error($"Interrupted: the old content of {target} is gone and the new is not complete.",
+                $"Restore again with --overwrite.{StayDown(plan)}"));
+            throw;
+        }
         finally
         {
-            if (!journal.IsBroken(environment.Name, target.ToString())) await held.ReleaseAsync();
+            if (held is not null && !journal.IsBroken(environment.Name, target.ToString())) await held.ReleaseAsync();
             await SweepAsync(environment, helpers, journal);
         }
 

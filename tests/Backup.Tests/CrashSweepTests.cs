@@ -1,0 +1,106 @@
+using Backup.Environments;
+using Backup.Running;
+using Backup.Snapshots;
+using Backup.Tests.Fakes;
+using Shouldly;
+using Xunit;
+
+namespace Backup.Tests;
+
+/// <summary>
+/// One run per fault point: each call of the engine and of the store fails, before or after it did its work, or is the last one of the process.
+/// Whatever the point, the same things must hold afterwards.
+/// </summary>
+public sealed class CrashSweepTests
+{
+    public static TheoryData<SweepFault> Kinds => [SweepFault.FailsBefore, SweepFault.FailsAfter, SweepFault.DiesBefore, SweepFault.DiesAfter];
+
+    [Theory(Timeout = 240_000)]
+    [MemberData(nameof(Kinds))]
+    public async Task A_backup_leaves_no_container_down_and_no_snapshot_that_does_not_verify(SweepFault kind)
+    {
+        int last = await CallsOfAsync(async world => (await world.BackupAsync()).Ok.ShouldBeTrue());
+        last.ShouldBeGreaterThan(40);
+        for (int call = 1; call <= last; call++)
+        {
+            await using var world = new CrashWorld();
+            (await world.BackupAsync()).Ok.ShouldBeTrue();
+            (await world.BackupAsync()).Ok.ShouldBeTrue(); // so that retention, too, has something to do
+            world.Arm(call, kind);
+            Exception? thrown = await Record.ExceptionAsync(world.BackupAsync);
+            world.Hit.ShouldBeTrue($"call {call} was never made");
+            string because = $"{kind} at call {call}, {world.HitPoint}";
+            bool died = world.Dead;
+            world.Disarm();
+            if (thrown is not null) (thrown is ProcessDeath or BackupException).ShouldBeTrue($"{because}: {thrown}");
+            if (!died) world.ContainersAreAsBefore(because);
+
+            (RecoverReport recovered, int pending) = await world.RecoverAsync();
+            recovered.Failures.ShouldBeEmpty(because);
+            pending.ShouldBe(0, because);
+            world.ContainersAreAsBefore(because);
+            IReadOnlyList<Snapshot> left = await world.StoreIsSoundAsync(because);
+            left.Select(s => s.Volume).Distinct().Order().ShouldBe(["db", "web"], because);
+
+            RunReport next = await world.BackupAsync();
+            next.Failures.ShouldBeEmpty($"{because}: the next run");
+            next.Snapshots.Count.ShouldBe(2, because);
+            world.ContainersAreAsBefore($"{because}: after the next run");
+        }
+    }
+
+    [Theory(Timeout = 240_000)]
+    [MemberData(nameof(Kinds))]
+    public async Task A_restore_never_lets_a_container_start_on_half_a_volume_and_the_next_one_mends_it(SweepFault kind)
+    {
+        SourceRef web = SourceRef.Volume("web");
+        int last = await CallsOfAsync(async world => (await world.RestoreAsync("web")).Ok.ShouldBeTrue());
+        last.ShouldBeGreaterThan(15);
+        for (int call = 1; call <= last; call++)
+        {
+            await using var world = new CrashWorld();
+            (await world.BackupAsync()).Ok.ShouldBeTrue();
+            string whole = Text(world.Engine, web);
+            world.Arm(call, kind);
+            Exception? thrown = await Record.ExceptionAsync(() => world.RestoreAsync("web"));
+            world.Hit.ShouldBeTrue($"call {call} was never made");
+            string because = $"{kind} at call {call}, {world.HitPoint}";
+            world.Disarm();
+            if (thrown is not null) (thrown is ProcessDeath or BackupException).ShouldBeTrue($"{because}: {thrown}");
+
+            (RecoverReport recovered, int pending) = await world.RecoverAsync();
+            ContainerFacts container = world.Engine.Containers.Single(c => c.Name == "shop-web");
+            world.Engine.LiveHelpers.ShouldBe(0, because);
+            if (container.State == "running")
+            {
+                Text(world.Engine, web).ShouldBe(whole, $"{because}: the container runs on half a volume");
+                recovered.Failures.ShouldBeEmpty(because);
+                pending.ShouldBe(0, because);
+            }
+            else
+            {
+                recovered.Failures.ShouldContain(f => f.NeedsPerson, $"{because}: it stays down and nobody is told");
+            }
+
+            RestoreReport again = await world.RestoreAsync("web");
+            again.Failures.ShouldBeEmpty(because);
+            again.Differences.ShouldBeEmpty(because);
+            Text(world.Engine, web).ShouldBe(whole, because);
+            world.ContainersAreAsBefore($"{because}: after the second restore");
+            (await world.RecoverAsync()).StillPending.ShouldBe(0, because);
+        }
+    }
+
+    /// <summary>How many calls the healthy work makes.</summary>
+    private static async Task<int> CallsOfAsync(Func<CrashWorld, Task> work)
+    {
+        await using var world = new CrashWorld();
+        await world.BackupAsync();
+        await world.BackupAsync();
+        world.Arm(0, SweepFault.FailsBefore);
+        await work(world);
+        return world.Calls;
+    }
+
+    private static string Text(FakeEnvironment engine, SourceRef source) => string.Join('\n', engine.Content(source).Select(i => $"{i.Path}={i.Content}"));
+}

@@ -1,0 +1,165 @@
+using Backup.Environments;
+using Backup.Policies;
+using Backup.Quiescing;
+using Backup.Running;
+using Backup.Snapshots;
+using Backup.Snapshots.Archive;
+using Backup.Tests.Environments;
+using Backup.Tests.Fakes;
+using Shouldly;
+
+namespace Backup.Tests;
+
+public enum SweepFault
+{
+    FailsBefore,
+    FailsAfter,
+    DiesBefore,
+    DiesAfter,
+}
+
+/// <summary>
+/// One engine and one store that outlive the "processes" working on them. Every call of both is counted in one row; one of them can fail, or be the
+/// moment at which the process dies: from then on nothing of it reaches engine or store any more.
+/// </summary>
+internal sealed class CrashWorld : IAsyncDisposable
+{
+    // Each of the sweep's many runs fsyncs its journal: not on a disk.
+    private readonly string _state = Directory.CreateDirectory(Path.Combine(Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), "sweep-" + Path.GetRandomFileName())).FullName;
+    private readonly RecordingContext _events = new(new HastyTime());
+    private readonly MemoryObjectStore _objects = new();
+    private int _calls;
+    private int _at;
+    private SweepFault _kind;
+
+    internal CrashWorld()
+    {
+        Engine = new FakeEnvironment("local", _events.Run) { HasShellImage = true };
+        Engine.AddVolume("db", new TarItem("table", Content: "rows"), new TarItem("log", Content: new string('x', 5000)));
+        Engine.AddVolume("web", new TarItem("index.html", Content: "hello"));
+        Engine.AddContainer("shop-db", mounts: "db:/data", labels: new Dictionary<string, string> { ["backup.before"] = "flush", ["backup.after"] = "unflush" });
+        Engine.AddContainer("shop-web", mounts: "web:/www", labels: new Dictionary<string, string> { ["backup.quiesce"] = "stop" });
+        Engine.AddContainer("shop-old", "exited", mounts: "web:/www");
+        Engine.Fault = EnvironmentFault;
+    }
+
+    internal FakeEnvironment Engine { get; }
+    internal MemoryObjectStore Objects => _objects;
+    internal int Calls => _calls;
+    internal bool Hit { get; private set; }
+    internal bool Dead { get; private set; }
+    internal string HitPoint { get; private set; } = "";
+    internal IEnumerable<RunEvent> Events => _events.Events;
+
+    internal void Arm(int call, SweepFault kind) => (_calls, _at, _kind, Hit, Dead) = (0, call, kind, false, false);
+
+    internal void Disarm() => (_at, Dead) = (0, false);
+
+    internal async Task<RunReport> BackupAsync()
+    {
+        await using Process process = await StartAsync();
+        return await new BackupRun(process.Context, process.Backends, "test").RunAsync(new RunRequest([], []), process.Journal, default);
+    }
+
+    internal async Task<RestoreReport> RestoreAsync(string volume)
+    {
+        await using Process process = await StartAsync();
+        var restore = new RestoreRun(process.Context, process.Backends);
+        RestorePlan plan = await restore.PlanAsync(new RestoreRequest($"local/{volume}", null, null, [], null, Overwrite: true), default);
+        return await restore.RunAsync(plan, process.Journal, default);
+    }
+
+    internal async Task<(RecoverReport Report, int StillPending)> RecoverAsync()
+    {
+        await using Process process = await StartAsync();
+        RecoverReport report = await new RecoverRun(process.Context, process.Backends).RunAsync(process.Journal, default);
+        return (report, process.Journal.Pending.Count);
+    }
+
+    /// <summary>Every listed snapshot verifies to the last byte, and after a prune nothing but listed snapshots is in the store.</summary>
+    internal async Task<IReadOnlyList<Snapshot>> StoreIsSoundAsync(string because)
+    {
+        await using Process process = await StartAsync();
+        ISnapshotStore store = process.Backends.Store("memory");
+        SnapshotList list = await store.ListAsync(null, null, default);
+        list.Damaged.ShouldBeEmpty(because);
+        foreach (Snapshot snapshot in list.Snapshots)
+            (await store.VerifyAsync(snapshot, readData: true, null, default)).ShouldBeEmpty($"{because}: a listed snapshot does not verify");
+        PruneReport pruned = await new PruneRun(process.Context, process.Backends).RunAsync([], dryRun: false, TimeSpan.Zero, default);
+        pruned.Failures.ShouldBeEmpty(because);
+        SnapshotList left = await store.ListAsync(null, null, default);
+        _objects.Keys.Count.ShouldBe(left.Snapshots.Count * 3, $"{because}: the store keeps {string.Join(", ", _objects.Keys)}");
+        _objects.Unfinished.ShouldBeEmpty(because);
+        return left.Snapshots;
+    }
+
+    internal void ContainersAreAsBefore(string because)
+    {
+        foreach (ContainerFacts container in Engine.Containers)
+            container.State.ShouldBe(container.Name == "shop-old" ? "exited" : "running", $"{because}: {container.Name}");
+        Engine.LiveHelpers.ShouldBe(0, $"{because}: helpers were left");
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Directory.Delete(_state, recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task<Process> StartAsync()
+    {
+        Policy policy = PolicyFile.Parse("""
+            { "stores": { "memory": { "type": "directory", "path": "/nowhere" } },
+              "defaults": { "timeZone": "UTC", "retention": { "keepLast": 2 } },
+              "environments": { "local": { "connect": "unix:///nowhere.sock" } } }
+            """, "/etc/backup/backup.json");
+        RunContext context = _events.Run;
+        var store = new FaultyObjectStore(_objects, StoreFault);
+        return new Process(context, new Backends(policy, _ => Engine, _ => new ArchiveSnapshotStore(store, context)),
+            await UndoJournal.OpenAsync(_state, context, TimeSpan.Zero, default));
+    }
+
+    private sealed record Process(RunContext Context, Backends Backends, UndoJournal Journal) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await Backends.DisposeAsync();
+            await Journal.DisposeAsync();
+        }
+    }
+
+    private Fault? StoreFault(string operation, string key)
+    {
+        if (!Step($"store {operation} {key}")) return Dead && !Hit ? Fault.Die("dead") : Dead ? Fault.Die("dead already") : null;
+        return _kind switch
+        {
+            SweepFault.FailsBefore => Fault.Fail("planted"),
+            SweepFault.FailsAfter => Fault.Fail("planted", FaultWhen.After),
+            SweepFault.DiesBefore => Fault.Die(HitPoint),
+            _ => Fault.Die(HitPoint, FaultWhen.After),
+        };
+    }
+
+    private EnvironmentFault? EnvironmentFault(EnvironmentCall call)
+    {
+        if (!Step($"engine {call.Operation} {call.Subject}")) return Dead ? new EnvironmentFault.Before(new ProcessDeath("dead already")) : null;
+        var failure = new EnvironmentException("local", "planted", "This fault was planted by a test.");
+        return _kind switch
+        {
+            SweepFault.FailsBefore => new EnvironmentFault.Before(failure),
+            SweepFault.FailsAfter => new EnvironmentFault.After(failure),
+            SweepFault.DiesBefore => new EnvironmentFault.Before(new ProcessDeath(HitPoint)),
+            _ => new EnvironmentFault.After(new ProcessDeath(HitPoint)),
+        };
+    }
+
+    /// <summary>Counts a call; true when it is the armed one.</summary>
+    private bool Step(string what)
+    {
+        if (Dead || Interlocked.Increment(ref _calls) != _at) return false;
+        HitPoint = what;
+        Hit = true;
+        Dead = _kind is SweepFault.DiesBefore or SweepFault.DiesAfter;
+        return true;
+    }
+}
