@@ -40,7 +40,7 @@ public sealed class CrashSweepTests
             pending.ShouldBe(0, because);
             world.ContainersAreAsBefore(because);
             IReadOnlyList<Snapshot> left = await world.StoreIsSoundAsync(because);
-            left.Select(s => s.Volume).Distinct().Order().ShouldBe(["db", "web"], because);
+            string.Join(" ", left.Select(s => s.Volume).Distinct().Order()).ShouldBe("db web", because);
 
             RunReport next = await world.BackupAsync();
             next.Failures.ShouldBeEmpty($"{because}: the next run");
@@ -59,6 +59,7 @@ public sealed class CrashSweepTests
         for (int call = 1; call <= last; call++)
         {
             await using var world = new CrashWorld();
+            (await world.BackupAsync()).Ok.ShouldBeTrue();
             (await world.BackupAsync()).Ok.ShouldBeTrue();
             string whole = Text(world.Engine, web);
             world.Arm(call, kind);

@@ -74,7 +74,7 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
         }
         catch
         {
-            await TryDeleteAsync(keys.Marker).ConfigureAwait(false);
+            await TryDiscardAsync(keys).ConfigureAwait(false);
             throw;
         }
         return new StagedArchive(store, context, keys, data, (id, environment, source, takenAt, level));
@@ -134,16 +134,18 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
     private Task WriteMarkerAsync(ArchiveKeys keys, string runs, CancellationToken cancel) =>
         store.PutAsync(keys.Marker, ManifestJson.Write(new Marker(Marker.FormatName, 1, context.Now, runs, keys.Owned)), cancel);
 
-    private async Task TryDeleteAsync(string key)
+    /// <summary>An upload may have begun although its answer was lost; only when that is gone may the marker go.</summary>
+    private async Task TryDiscardAsync(ArchiveKeys keys)
     {
         using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), context.Time);
         try
         {
-            await store.DeleteAsync(key, deadline.Token).ConfigureAwait(false);
+            await store.AbortUploadsAsync(keys.Data, deadline.Token).ConfigureAwait(false);
+            await store.DeleteAsync(keys.Marker, deadline.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BackupException or OperationCanceledException)
         {
-            context.Events.Report(new RunEvent.Warning($"{key} could not be removed: {e.Message}", "The next 'backup prune' collects it."));
+            context.Events.Report(new RunEvent.Warning($"{keys.Marker} could not be removed: {e.Message}", "The next 'backup prune' collects it."));
         }
     }
 

@@ -164,7 +164,10 @@ internal sealed class StagedArchive : StagedSnapshot
         using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), _context.Time);
         try
         {
-            foreach (string key in (string[])[_keys.Manifest, _keys.Data, _keys.Index, _keys.Marker])
+            await _store.DeleteAsync(_keys.Manifest, deadline.Token).ConfigureAwait(false);
+            // An upload whose beginning was not answered has no writer that could discard it.
+            foreach (string key in (string[])[_keys.Manifest, _keys.Data, _keys.Index]) await _store.AbortUploadsAsync(key, deadline.Token).ConfigureAwait(false);
+            foreach (string key in (string[])[_keys.Data, _keys.Index, _keys.Marker])
                 await _store.DeleteAsync(key, deadline.Token).ConfigureAwait(false);
         }
         catch (Exception e) when (e is BackupException or OperationCanceledException)
