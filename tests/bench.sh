@@ -9,6 +9,7 @@ mb=1024 pairs=5 big=8192
 if [ "${1:-}" = --quick ]; then mb=256 pairs=3 big=1024; fi
 
 export DEBIAN_FRONTEND=noninteractive
+unset AWS_CA_BUNDLE # rclone would refuse it
 need=()
 for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl rclone:rclone openssl:openssl; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
 [ -x /usr/bin/time ] || need+=(time)
