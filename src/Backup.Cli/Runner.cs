@@ -20,6 +20,9 @@ internal sealed class Runner(Surroundings surroundings, Wiring wiring, Interrupt
     private async Task<int> RunAsync(ParseResult parse, bool question, Func<Session, CancellationToken, Task<int>> work)
     {
         using IOutput output = OutputFor(parse, surroundings, question);
+        // Said at once: whoever waits in silence for a container to stop reaches for kill -9.
+        using CancellationTokenRegistration told = interruption.Token.Register(
+            () => output.Message("stopping: what is held comes back first, please wait"));
         try
         {
             int code;

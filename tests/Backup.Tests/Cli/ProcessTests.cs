@@ -24,6 +24,7 @@ public class ProcessTests
         using Process process = Start(program.Folder, "recover", "--wait", "5m", "--json");
         (await process.StandardOutput.ReadLineAsync()).ShouldBe("""{"event":"step","text":"waiting for another run to finish"}""");
         using (Process kill = Process.Start("kill", [$"-{signal}", process.Id.ToString()])) await kill.WaitForExitAsync();
+        (await process.StandardError.ReadLineAsync()).ShouldBe("stopping: what is held comes back first, please wait");
         string rest = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
         process.ExitCode.ShouldBe(code);
@@ -66,7 +67,7 @@ public class ProcessTests
     {
         string program = Path.Combine(AppContext.BaseDirectory, "backup.dll");
         File.Exists(program).ShouldBeTrue();
-        var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { WorkingDirectory = folder, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", [program, .. arguments]) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["BACKUP_STATE_DIR"] = Path.Combine(folder, "state");
         start.Environment.Remove("BACKUP_POLICY");
         return Process.Start(start)!;
