@@ -64,6 +64,8 @@ public sealed class RestoreRun(RunContext context, Backends backends)
             await environment.FillAsync(target, runId, async (body, token) =>
             {
                 await using Stream tar = await OpenAsync(plan, reader, token);
+                // Nothing had to be emptied, yet what was stopped must not come back over files of which half are written.
+                if (plan.Quiesce.Count > 0 && !journal.IsBroken(environment.Name, target.ToString())) journal.MarkBroken(environment.Name, target.ToString());
                 await CopyAsync(tar, body, plan, environment.Name, token);
             }, cancel);
 
@@ -73,7 +75,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         }
         catch (BackupException e) when (journal.IsBroken(environment.Name, target.ToString()))
         {
-            throw new BackupException($"{e.Problem} — the old content of {target} is gone and the new is not complete.",
+            throw new BackupException($"{e.Problem} — the new content of {target} is not complete{(plan.HowEmptied is null ? "" : ", and the old is gone")}.",
                 $"{e.Hint} Then restore again with --overwrite.{StayDown(plan)}",
                 plan.Quiesce.Count > 0 ? FailureKind.NeedsPerson : FailureKind.Failed, e);
         }
