@@ -175,7 +175,8 @@ public sealed class EngineScope : IAsyncDisposable
         foreach (VolumeAnswer volume in await Api.VolumesAsync(default))
             if (volume.Name.StartsWith(Prefix, StringComparison.Ordinal)) await Api.DeleteVolumeAsync(volume.Name, default);
         foreach (string image in _images) await Api.Http.DeleteAsync($"images/{Uri.EscapeDataString(image)}?force=1", "clean up after a test", default);
-        foreach (string folder in _folders) Directory.Delete(folder, recursive: true);
+        // Not by Directory.Delete: it cannot remove names that are not UTF-8.
+        await HostProcess.RunAsync("rm", ["-rf", "--", .. _folders]);
         await _environment.DisposeAsync();
     }
 

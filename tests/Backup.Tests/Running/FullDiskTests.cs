@@ -51,8 +51,7 @@ public sealed class FullDiskTests(EngineFixture engine) : IAsyncLifetime
 
         run.ExitCode.ShouldBe(1, run.ToString());
         (run.Output + run.Error).ShouldContain(_scope.State);
-        (await _scope.Engine.DockerAsync("events", "--since", "10m", "--until", "0s", "--filter", $"container={user}", "--format", "{{.Action}}"))
-            .Split('\n').ShouldBe(["create", "start"], "all that ever happened to the container");
+        (await _scope.HappenedAsync(user)).ShouldBe(["create", "start"], "all that ever happened to the container");
         (await _scope.ListAsync()).ShouldBeEmpty();
         (await _scope.HelpersAsync()).ShouldBe(0);
     }

@@ -193,6 +193,26 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
         return [.. report.Snapshots.Select(s => s.Snapshot)];
     }
 
+    public async Task<RestoreReport> RestoreAsync(
+        string reference, string? to = null, string? name = null, bool overwrite = false, string? output = null, params string[] paths)
+    {
+        await using Backends backends = Open();
+        var restore = new RestoreRun(Context, backends);
+        RestorePlan plan = await restore.PlanAsync(new RestoreRequest(reference, to, name, paths, output, overwrite), default);
+        await using UndoJournal journal = await JournalAsync();
+        return await restore.RunAsync(plan, journal, default);
+    }
+
+    /// <summary>A restore in which nothing goes wrong and nothing differs.</summary>
+    public async Task<RestoreReport> RestoreWellAsync(
+        string reference, string? to = null, string? name = null, bool overwrite = false, string? output = null, params string[] paths)
+    {
+        RestoreReport report = await RestoreAsync(reference, to, name, overwrite, output, paths);
+        report.Failures.ShouldBeEmpty();
+        report.Differences.ShouldBeEmpty();
+        return report;
+    }
+
     public async Task<PruneReport> PruneAsync(TimeSpan abandonedAfter)
     {
         await using Backends backends = Open();
@@ -228,7 +248,15 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     public Task<string> UserAsync(string volume, string command = "while :; do sleep 0.2; done") =>
         Engine.ContainerAsync(new TestContainer(command) { Mounts = [new TestMount(volume, "/v")] });
 
+    /// <summary>What a shell script prints that runs inside the volume.</summary>
+    public async Task<string> AskAsync(string volume, string script) =>
+        await HostProcess.RunAsync("bash", ["-euc", $"cd '{await MountpointAsync(volume)}'; {script}"]);
+
     public async Task<string> StateOfAsync(string container) => await Engine.DockerAsync("inspect", "-f", "{{.State.Status}}", container);
+
+    /// <summary>All that the engine did with a container, such as create, start, pause. The engine tells it by whole seconds, hence the one ahead.</summary>
+    public async Task<IReadOnlyList<string>> HappenedAsync(string container) => (await Engine.DockerAsync("events", "--since", "10m", "--until",
+        $"{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds() + 1}", "--filter", $"container={container}", "--format", "{{.Action}}")).Split('\n');
 
     /// <summary>Helper containers that mount something of this scope, or hang about without any mount.</summary>
     public async Task<int> HelpersAsync()
