@@ -138,6 +138,13 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         VolumeStep step, IEnvironment environment, IReadOnlyList<Snapshot> known, UndoJournal journal, RunFacts facts, Tally tally, CancellationToken cancel)
     {
         string source = step.Source.ToString();
+        if (journal.IsBroken(environment.Name, source))
+        {
+            // Half a volume would count as its newest good snapshot, and push a whole one out.
+            tally.Add(new RunFailure(environment.Name, source, $"A restore into {source} began to replace its content and did not finish: it is not backed up.",
+                "Restore it again with --overwrite. If it is well as it is, delete the journal in the state directory.", "source"), context);
+            return;
+        }
         VolumeBackup? backup = null;
         MadeSnapshot made;
         try

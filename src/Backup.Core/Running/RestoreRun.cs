@@ -50,6 +50,9 @@ public sealed class RestoreRun(RunContext context, Backends backends)
     {
         IEnvironment environment = backends.Environment(plan.EnvironmentName!);
         SourceRef target = plan.Target!;
+        if (plan.Entries is not null && journal.IsBroken(environment.Name, target.ToString()))
+            throw new BackupException($"An earlier restore into {target} did not finish: some paths alone would not make it whole.",
+                "Restore all of it first, with --overwrite. Nothing was touched.");
         string runId = context.NewId();
         var failures = new List<RunFailure>();
         IReadOnlyList<string> differences;
@@ -79,10 +82,13 @@ public sealed class RestoreRun(RunContext context, Backends backends)
                 $"{e.Hint} Then restore again with --overwrite.{StayDown(plan)}",
                 plan.Quiesce.Count > 0 ? FailureKind.NeedsPerson : FailureKind.Failed, e);
         }
-        catch (OperationCanceledException) when (journal.IsBroken(environment.Name, target.ToString()))
+        catch (OperationCanceledException e) when (journal.IsBroken(environment.Name, target.ToString()))
         {
-            context.Events.Report(new RunEvent.Error($"Interrupted: the old content of {target} is gone and the new is not complete.",
-                $"Restore again with --overwrite.{StayDown(plan)}"));
+            string problem = $"Interrupted: the new content of {target} is not complete{(plan.HowEmptied is null ? "" : ", and the old is gone")}.";
+            string hint = $"Restore again with --overwrite.{StayDown(plan)}";
+            // "Interrupted" alone promises that the containers are back. These are not.
+            if (plan.Quiesce.Count > 0) throw new BackupException(problem, hint, FailureKind.NeedsPerson, e);
+            context.Events.Report(new RunEvent.Error(problem, hint));
             throw;
         }
         finally

@@ -66,10 +66,10 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
         if (ArchiveKeys.Parse(keys.Manifest, ArchiveKeys.ManifestExtension) is null) throw new ArgumentException($"not a snapshot id: '{id}'", nameof(id));
         ArgumentOutOfRangeException.ThrowIfLessThan(level, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(level, 19);
-        await WriteMarkerAsync(keys, "making", cancel).ConfigureAwait(false);
         ObjectWriter data;
         try
         {
+            await WriteMarkerAsync(keys, "making", cancel).ConfigureAwait(false);
             data = await store.CreateAsync(keys.Data, sizeHint, cancel).ConfigureAwait(false);
         }
         catch
