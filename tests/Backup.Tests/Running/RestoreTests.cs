@@ -117,6 +117,10 @@ public sealed class RestoreTests(EngineFixture engine) : IAsyncLifetime
         (recover.Output + recover.Error).ShouldContain(volume);
         (recover.Output + recover.Error).ShouldContain("--overwrite");
         (await _scope.StateOfAsync(user)).ShouldBe("exited");
+        (await _scope.RunAsync()).Failures.ShouldContain(f => f.Volume == volume && f.Side == "source");
+        (await _scope.ListAsync()).Count.ShouldBe(1, "half a volume is no backup");
+        await Should.ThrowAsync<BackupException>(_scope.RestoreAsync(Latest(volume), overwrite: true, paths: "g"));
+        (await _scope.StateOfAsync(user)).ShouldBe("exited", "one path does not make it whole");
 
         ProgramResult again = await _scope.ProgramAsync("restore", Latest(volume), "--overwrite");
         again.ExitCode.ShouldBe(0, again.ToString());
