@@ -8,7 +8,7 @@ namespace Backup.Quiescing;
 internal static class Undoing
 {
     /// <summary>How much longer than its own patience a stop or pause of a killed run may still be under way in the engine.</summary>
-    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(2);
 
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(100);
     private const int EngineStopTimeout = 10;

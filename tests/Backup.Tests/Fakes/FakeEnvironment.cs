@@ -79,7 +79,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         {
             var facts = new ContainerFacts(
                 context.NewId() + context.NewId(), containerName, "fake/" + containerName + ":1", "sha256:" + new string('f', 64), null, state,
-                state is "created" ? "0001-01-01T00:00:00Z" : NextStart(), autoRemove, null, labels ?? new Dictionary<string, string>(), [.. mounts.Select(Mount)]);
+                state is "created" ? "0001-01-01T00:00:00Z" : NextStart(), autoRemove, 0, labels ?? new Dictionary<string, string>(), [.. mounts.Select(Mount)]);
             _containers.Add(facts.Id, facts);
             return facts;
         }

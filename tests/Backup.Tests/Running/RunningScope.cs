@@ -258,11 +258,18 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     public async Task<IReadOnlyList<string>> HappenedAsync(string container) => (await Engine.DockerAsync("events", "--since", "10m", "--until",
         $"{TimeProvider.System.GetUtcNow().ToUnixTimeSeconds() + 1}", "--filter", $"container={container}", "--format", "{{.Action}}")).Split('\n');
 
-    /// <summary>Helper containers that mount something of this scope, or hang about without any mount.</summary>
-    public async Task<int> HelpersAsync()
+    /// <summary>How many helper containers mount something of this scope.</summary>
+    public async Task<int> HelpersAsync() => (await HelperIdsAsync()).Count;
+
+    public async Task RemoveHelpersAsync()
+    {
+        foreach (string id in await HelperIdsAsync()) await Engine.DockerAsync("rm", "-f", id);
+    }
+
+    private async Task<IReadOnlyList<string>> HelperIdsAsync()
     {
         string lines = await Engine.DockerAsync("ps", "-a", "--no-trunc", "--filter", $"label={ContainerFacts.HelperLabel}", "--format", "{{.ID}} {{.Mounts}}");
-        return lines.Split('\n').Count(l => l.Contains(Engine.Prefix, StringComparison.Ordinal));
+        return [.. lines.Split('\n').Where(l => l.Contains(Engine.Prefix, StringComparison.Ordinal)).Select(l => l.Split(' ')[0])];
     }
 
     /// <summary>What every run owes, however it ended: nobody held, no helper left, nothing to undo.</summary>
