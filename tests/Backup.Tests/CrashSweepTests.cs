@@ -69,6 +69,8 @@ public sealed class CrashSweepTests
             world.Disarm();
             if (thrown is not null) (thrown is ProcessDeath or BackupException).ShouldBeTrue($"{because}: {thrown}");
 
+            bool probing = kind == SweepFault.DiesAfter && (world.HitPoint.Contains(" isEmpty ") || world.HitPoint.Contains(" planEmpty "));
+            if (probing) world.Engine.LiveHelpers.ShouldBe(1, $"{because}: the helper of a plan that died is what recover has to find");
             (RecoverReport recovered, int pending) = await world.RecoverAsync();
             ContainerFacts container = world.Engine.Containers.Single(c => c.Name == "shop-web");
             world.Engine.LiveHelpers.ShouldBe(0, because);

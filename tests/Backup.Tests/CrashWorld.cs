@@ -65,7 +65,7 @@ internal sealed class CrashWorld : IAsyncDisposable
     {
         await using Process process = await StartAsync();
         var restore = new RestoreRun(process.Context, process.Backends);
-        RestorePlan plan = await restore.PlanAsync(new RestoreRequest($"local/{volume}", null, null, [], null, Overwrite: true), default);
+        RestorePlan plan = await restore.PlanAsync(new RestoreRequest($"local/{volume}", null, null, [], null, Overwrite: true), process.Journal, default);
         return await restore.RunAsync(plan, process.Journal, default);
     }
 

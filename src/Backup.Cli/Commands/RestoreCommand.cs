@@ -48,7 +48,10 @@ internal static class RestoreCommand
                 var request = new RestoreRequest(
                     parse.GetRequiredValue(reference), parse.GetValue(to), parse.GetValue(name), parse.GetRequiredValue(paths),
                     output is null or "-" ? output : Path.GetFullPath(output, session.Surroundings.Directory), parse.GetValue(overwrite));
-                RestorePlan plan = await restore.PlanAsync(request, cancel);
+                // A directory needs no lock: it can be restored into while a long backup runs. Looking into a volume takes helper containers, which
+                // `recover` must know of, so a dry run takes the lock for that moment as well.
+                await using UndoJournal? journal = output is not null ? null : await session.OpenJournalAsync(parse.GetValue(wait), cancel);
+                RestorePlan plan = await restore.PlanAsync(request, journal, cancel);
                 session.Output.RestorePlan(plan, asResult: dry);
                 if (dry) return ExitCode.Done;
                 if (output == "-")
@@ -57,8 +60,6 @@ internal static class RestoreCommand
                     await restore.WriteTarAsync(plan, stdout, cancel);
                     return ExitCode.Done;
                 }
-                // A directory needs no lock: it can be restored into while a long backup runs.
-                await using UndoJournal? journal = output is not null ? null : await session.OpenJournalAsync(parse.GetValue(wait), cancel);
                 RestoreReport report = await restore.RunAsync(plan, journal, cancel);
                 session.Output.Restored(plan, report);
                 return ExitCode.Of(report.Ok ? 1 : 0, report.Ok ? 0 : 1, report.NeedsPerson);

@@ -96,7 +96,6 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         EnvironmentPolicy policy, RunRequest request, UndoJournal journal, SemaphoreSlim streams, Tally tally, CancellationToken cancel)
     {
         string runId = context.NewId();
-        var helpers = new UndoEntry(context.NewId(), runId, policy.Name, UndoKind.RemoveHelpers, null, null, null, context.Now, null);
         try
         {
             var planFailures = new List<RunFailure>();
@@ -109,8 +108,8 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
             context.Events.Report(new RunEvent.EnvironmentStarted(policy.Name, plan.Volumes.Count));
             if (plan.Volumes.Count == 0) return;
 
-            journal.Add(helpers);
             IEnvironment environment = backends.Environment(policy.Name);
+            await using var helpers = new RunHelpers(context, environment, journal, runId);
             foreach (VolumeStep step in plan.Volumes)
             {
                 await streams.WaitAsync(cancel);
@@ -127,10 +126,6 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         catch (BackupException e) when (e.Kind is FailureKind.Failed)
         {
             tally.Add(Blame.Failure(policy.Name, null, e), context);
-        }
-        finally
-        {
-            await SweepAsync(helpers, journal);
         }
     }
 
@@ -177,23 +172,6 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         catch (BackupException e)
         {
             tally.Add(Blame.Failure(environment.Name, source, e, "retention"), context);
-        }
-    }
-
-    /// <summary>The run's helpers are already gone unless something failed; this makes sure, on a deadline of its own.</summary>
-    private async Task SweepAsync(UndoEntry helpers, UndoJournal journal)
-    {
-        if (journal.Pending.All(e => e.Id != helpers.Id)) return;
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), context.Time);
-        try
-        {
-            await backends.Environment(helpers.Environment).RemoveHelpersAsync(helpers.Run, deadline.Token);
-            journal.Done(helpers);
-        }
-        catch (Exception e) when (e is BackupException or OperationCanceledException)
-        {
-            context.Events.Report(new RunEvent.Warning($"{helpers.Environment}: helper containers of this run may be left: {e.Message}",
-                "The next run or `backup recover` removes them."));
         }
     }
 

@@ -1,12 +1,13 @@
 using Backup.Environments;
 using Backup.Planning;
 using Backup.Policies;
+using Backup.Quiescing;
 using Backup.Snapshots;
 
 namespace Backup.Running;
 
 /// <summary>Looks at the snapshot and at the target, refuses what would do harm, and says what will be done.</summary>
-internal sealed class RestorePlanner(RunContext context, Backends backends)
+internal sealed class RestorePlanner(RunContext context, Backends backends, UndoJournal? journal)
 {
     internal async Task<RestorePlan> PlanAsync(RestoreRequest request, CancellationToken cancel)
     {
@@ -38,6 +39,7 @@ internal sealed class RestorePlanner(RunContext context, Backends backends)
         SourceRef target = SourceRef.Parse(request.AsVolume ?? snapshot.Volume);
         Inventory inventory = await environment.InspectAsync(cancel);
         string probe = context.NewId();
+        await using RunHelpers? helpers = journal is null ? null : new RunHelpers(context, environment, journal, probe);
         var notes = new List<string>();
         bool exists = target.Kind == SourceKind.Volume
             ? inventory.Volumes.Any(v => v.Name == target.Name)

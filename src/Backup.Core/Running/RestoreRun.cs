@@ -11,7 +11,9 @@ namespace Backup.Running;
 /// </summary>
 public sealed class RestoreRun(RunContext context, Backends backends)
 {
-    public Task<RestorePlan> PlanAsync(RestoreRequest request, CancellationToken cancel) => new RestorePlanner(context, backends).PlanAsync(request, cancel);
+    /// <param name="journal">Remembers the helpers that look into the target; may be null for a plan into a directory, which needs none.</param>
+    public Task<RestorePlan> PlanAsync(RestoreRequest request, UndoJournal? journal, CancellationToken cancel) =>
+        new RestorePlanner(context, backends, journal).PlanAsync(request, cancel);
 
     /// <param name="journal">May be null for a plan into a directory, which holds no container back.</param>
     public async Task<RestoreReport> RunAsync(RestorePlan plan, UndoJournal? journal, CancellationToken cancel)
@@ -56,8 +58,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         string runId = context.NewId();
         var failures = new List<RunFailure>();
         IReadOnlyList<string> differences;
-        var helpers = new UndoEntry(context.NewId(), runId, environment.Name, UndoKind.RemoveHelpers, null, null, null, context.Now, null);
-        journal.Add(helpers);
+        var helpers = new RunHelpers(context, environment, journal, runId);
         Quiescence? held = null;
         try
         {
@@ -94,7 +95,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         finally
         {
             if (held is not null && !journal.IsBroken(environment.Name, target.ToString())) await held.ReleaseAsync();
-            await SweepAsync(environment, helpers, journal);
+            await helpers.DisposeAsync();
         }
 
         if (journal.IsBroken(environment.Name, target.ToString()))
@@ -148,20 +149,6 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         {
             await output.WriteAsync(buffer.AsMemory(0, n), cancel);
             progress.Report(total += n);
-        }
-    }
-
-    private async Task SweepAsync(IEnvironment environment, UndoEntry helpers, UndoJournal journal)
-    {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), context.Time);
-        try
-        {
-            await environment.RemoveHelpersAsync(helpers.Run, deadline.Token);
-            journal.Done(helpers);
-        }
-        catch (Exception e) when (e is BackupException or OperationCanceledException)
-        {
-            context.Events.Report(new RunEvent.Warning($"Helper containers may be left in {environment.Name}: {e.Message}", "`backup recover` removes them."));
         }
     }
 

@@ -36,6 +36,19 @@ public class LockTests
     }
 
     [Fact(Timeout = 30_000)]
+    public async Task Looking_into_a_restores_target_needs_the_lock_and_a_restore_into_a_directory_does_not()
+    {
+        using var program = new ProgramRun();
+        program.Write("backup.json", Policy);
+        await using (UndoJournal held = await UndoJournal.OpenAsync(Path.Combine(program.Folder, "state"), new RecordingContext().Run, TimeSpan.Zero, default))
+        {
+            (await program.RunAsync("restore", "web/data", "--dry-run")).Code.ShouldBe(11);
+            (await program.RunAsync("restore", "web/data", "--output", "into")).Code.ShouldBe(10);
+        }
+        (await program.RunAsync("restore", "web/data", "--dry-run")).Code.ShouldBe(10);
+    }
+
+    [Fact(Timeout = 30_000)]
     public async Task Looking_needs_no_lock()
     {
         using var program = new ProgramRun();

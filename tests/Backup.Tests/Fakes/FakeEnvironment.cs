@@ -167,15 +167,18 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         return new Handle(this, source, helper);
     });
 
-    public Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel) =>
-        Do("exists", source.ToString(), cancel, () => _sources.ContainsKey(source));
+    public Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel) => source.Kind == SourceKind.Volume
+        ? Do("exists", source.ToString(), cancel, () => _sources.ContainsKey(source))
+        : ProbeAsync("exists", source, runId, cancel, () => _sources.ContainsKey(source));
 
-    public Task<bool> IsEmptyAsync(SourceRef source, string runId, CancellationToken cancel) => Do("isEmpty", source.ToString(), cancel, () => Source(source).IsEmpty);
+    public Task<bool> IsEmptyAsync(SourceRef source, string runId, CancellationToken cancel) =>
+        ProbeAsync("isEmpty", source, runId, cancel, () => Source(source).IsEmpty);
 
     public Task CreateVolumeAsync(VolumeFacts volume, CancellationToken cancel) => Do("createVolume", volume.Name, cancel, () =>
         _sources.TryAdd(SourceRef.Volume(volume.Name), new FakeSource(volume)) ? true : throw Refused($"volume {volume.Name} exists already"));
 
-    public Task<string> PlanEmptyAsync(SourceRef target, string runId, CancellationToken cancel) => Do("planEmpty", target.ToString(), cancel, () => PlanEmpty(target));
+    public Task<string> PlanEmptyAsync(SourceRef target, string runId, CancellationToken cancel) =>
+        ProbeAsync("planEmpty", target, runId, cancel, () => PlanEmpty(target));
 
     public Task EmptyAsync(SourceRef target, string runId, CancellationToken cancel) => Do("empty", target.ToString(), cancel, () =>
     {
@@ -203,7 +206,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         }
         finally
         {
-            lock (_lock) _helpers.Remove(helper);
+            RemoveHelper(helper, target);
         }
         if (fault is EnvironmentFault.After after) throw after.Error;
     }
@@ -224,6 +227,35 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         T result = work();
         return fault is EnvironmentFault.After after ? throw after.Error : result;
     });
+
+    /// <summary>Looks into a source through a helper, which is there from the look to its removal, or for ever when the process dies between.</summary>
+    private async Task<T> ProbeAsync<T>(string operation, SourceRef source, string runId, CancellationToken cancel, Func<T> look)
+    {
+        string helper = context.NewId();
+        try
+        {
+            return await Do(operation, source.ToString(), cancel, () =>
+            {
+                T seen = look();
+                if (_sources.ContainsKey(source)) _helpers.Add(helper, (runId, source));
+                return seen;
+            });
+        }
+        finally
+        {
+            RemoveHelper(helper, source);
+        }
+    }
+
+    /// <summary>Removal never throws: a fault leaves the helper where it is, as a lost engine would.</summary>
+    private void RemoveHelper(string helper, SourceRef source)
+    {
+        lock (_lock)
+            if (!_helpers.ContainsKey(helper)) return;
+        EnvironmentFault? fault = Fault?.Invoke(Record("removeHelper", source.ToString()));
+        if (fault is EnvironmentFault.Before) return;
+        lock (_lock) _helpers.Remove(helper);
+    }
 
     private async Task<T> Do<T>(string operation, string subject, CancellationToken cancel, Func<EnvironmentFault?, T> work)
     {
@@ -311,10 +343,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         {
             if (_disposed) return ValueTask.CompletedTask;
             _disposed = true;
-            // Removal never throws: a fault leaves the helper where it is, as a lost engine would.
-            EnvironmentFault? fault = environment.Fault?.Invoke(environment.Record("removeHelper", source.ToString()));
-            if (fault is not EnvironmentFault.Before)
-                lock (environment._lock) environment._helpers.Remove(helper);
+            environment.RemoveHelper(helper, source);
             return ValueTask.CompletedTask;
         }
     }

@@ -198,8 +198,8 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     {
         await using Backends backends = Open();
         var restore = new RestoreRun(Context, backends);
-        RestorePlan plan = await restore.PlanAsync(new RestoreRequest(reference, to, name, paths, output, overwrite), default);
         await using UndoJournal journal = await JournalAsync();
+        RestorePlan plan = await restore.PlanAsync(new RestoreRequest(reference, to, name, paths, output, overwrite), journal, default);
         return await restore.RunAsync(plan, journal, default);
     }
 
@@ -260,11 +260,6 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
 
     /// <summary>How many helper containers mount something of this scope.</summary>
     public async Task<int> HelpersAsync() => (await HelperIdsAsync()).Count;
-
-    public async Task RemoveHelpersAsync()
-    {
-        foreach (string id in await HelperIdsAsync()) await Engine.DockerAsync("rm", "-f", id);
-    }
 
     private async Task<IReadOnlyList<string>> HelperIdsAsync()
     {
