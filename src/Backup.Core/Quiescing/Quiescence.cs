@@ -69,11 +69,13 @@ public sealed class Quiescence
         ContainerFacts? now = await _environment.FindContainerAsync(step.Container.Id, cancel);
         if (now is null || !now.Running) return; // stopped since the plan was made: only what runs is held, and only that comes back
 
+        cancel.ThrowIfCancellationRequested();
         if (step.After is not null)
             Push(step, now, UndoKind.Exec, "hook", step.After);
         if (step.Before is not null)
         {
-            ExecResult result = await _environment.ExecAsync(now.Id, step.Before, step.HookTimeout, cancel);
+            // As in ActAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
+            ExecResult result = await _environment.ExecAsync(now.Id, step.Before, step.HookTimeout, CancellationToken.None);
             if (result.ExitCode != 0) throw Undoing.HookFailed(_environment.Name, now.Name, "before", step.Before, result);
             _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "hook"));
         }

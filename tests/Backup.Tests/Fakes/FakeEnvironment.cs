@@ -48,6 +48,9 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     /// <summary>Answers exec in a running container; the default is success without output.</summary>
     public Func<ContainerFacts, IReadOnlyList<string>, ExecResult> OnExec { get; set; } = (_, _) => new ExecResult(0, "", "");
 
+    /// <summary>A command goes on until this is done, also when its caller, cancelled, no longer listens.</summary>
+    public Func<ContainerFacts, IReadOnlyList<string>, Task> ExecGoesOn { get; set; } = (_, _) => Task.CompletedTask;
+
     /// <summary>An image with a shell and rm is on the host.</summary>
     public bool HasShellImage { get; set; }
 
@@ -152,12 +155,17 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         return true;
     });
 
-    public Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel) => Do("exec", containerId, cancel, () =>
+    public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
     {
-        ContainerFacts now = Find(containerId) ?? throw NotFound($"No such container: {containerId}");
-        if (now.State != "running") throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
-        return OnExec(now, command);
-    });
+        (ContainerFacts container, ExecResult result) = await Do("exec", containerId, cancel, () =>
+        {
+            ContainerFacts now = Find(containerId) ?? throw NotFound($"No such container: {containerId}");
+            if (now.State != "running") throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
+            return (now, OnExec(now, command));
+        });
+        await ExecGoesOn(container, command).WaitAsync(cancel);
+        return result;
+    }
 
     public Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel) => Do<ISourceHandle>("prepare", source.ToString(), cancel, () =>
     {
