@@ -102,6 +102,12 @@ public class OutputGoldenTests
             o.Report(new RunEvent.Report(Run with { Failures = [], Snapshots = [], Removed = [] }));
             o.Error("interrupted", "Nothing is lost.");
         },
+        ["run-unreachable"] = o =>
+        {
+            o.Report(new RunEvent.Error($"{Unreachable.Environment}: {Unreachable.Problem}", Unreachable.Hint));
+            o.Report(new RunEvent.EnvironmentStarted("web", 1));
+            o.Report(new RunEvent.Report(Run with { Failures = [Unreachable] }));
+        },
         ["run-needs-person"] = o => o.Report(new RunEvent.Report(Run with { Failures = [Failure with { NeedsPerson = true }] })),
         ["snapshots"] = o => o.Snapshots(Listing),
         ["status"] = o => o.Status(Status),
