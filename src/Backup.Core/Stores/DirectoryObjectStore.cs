@@ -11,6 +11,7 @@ namespace Backup.Stores;
 public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext context) : IObjectStore
 {
     private const char Mark = '#';
+    private const int RandomLength = 12;
     private const int NoSpace = 28, QuotaExceeded = 122, ReadOnlyFileSystem = 30;
     private const UnixFileMode FileMode600 = UnixFileMode.UserRead | UnixFileMode.UserWrite;
     private const UnixFileMode FolderMode700 = FileMode600 | UnixFileMode.UserExecute;
@@ -23,7 +24,7 @@ public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext
     public Task<ObjectWriter> CreateAsync(string key, long? sizeHint, CancellationToken cancel) => Guard<ObjectWriter>(key, cancel, path =>
     {
         string folder = Path.GetDirectoryName(path)!;
-        string temporary = Path.Combine(folder, $".{Path.GetFileName(path)}{Mark}{context.NewId()[..12]}");
+        string temporary = Path.Combine(folder, $".{Path.GetFileName(path)}{Mark}{context.NewId()[..RandomLength]}");
         for (int attempt = 1; ; attempt++)
         {
             MakeFolder(folder);
@@ -69,10 +70,20 @@ public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext
     {
         ObjectKey.CheckPrefix(prefix);
         // gathered at once, off the caller's thread: 6,000 files take some tens of milliseconds, and no directory handle stays open meanwhile
-        foreach (ObjectInfo found in await Task.Run(() => Gather(prefix, cancel), cancel))
+        foreach (ObjectInfo found in await Task.Run(() => Gather(prefix, unfinished: false, cancel), cancel))
         {
             cancel.ThrowIfCancellationRequested();
             yield return found;
+        }
+    }
+
+    public async IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        ObjectKey.CheckPrefix(prefix);
+        foreach (ObjectInfo found in await Task.Run(() => Gather(prefix, unfinished: true, cancel), cancel))
+        {
+            cancel.ThrowIfCancellationRequested();
+            yield return new UnfinishedUpload(found.Key, found.Modified);
         }
     }
 
@@ -160,7 +171,7 @@ public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext
         }, cancel);
     }
 
-    private List<ObjectInfo> Gather(string prefix, CancellationToken cancel)
+    private List<ObjectInfo> Gather(string prefix, bool unfinished, CancellationToken cancel)
     {
         string folder = Path.Combine(_root, prefix);
         var found = new List<ObjectInfo>();
@@ -169,17 +180,19 @@ public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext
             var files = new FileSystemEnumerable<ObjectInfo>(folder, (ref FileSystemEntry e) => new ObjectInfo(
                 e.ToFullPath()[(_root.Length + 1)..], e.Length, e.LastWriteTimeUtc), new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0, IgnoreInaccessible = false })
             {
-                ShouldIncludePredicate = (ref FileSystemEntry e) => !e.IsDirectory && !e.FileName.Contains(Mark),
+                ShouldIncludePredicate = (ref FileSystemEntry e) => !e.IsDirectory && e.FileName.Contains(Mark) == unfinished,
                 ShouldRecursePredicate = (ref FileSystemEntry e) => (e.Attributes & FileAttributes.ReparsePoint) == 0,
             };
             foreach (ObjectInfo file in files)
             {
                 cancel.ThrowIfCancellationRequested();
-                if (ObjectKey.IsValid(file.Key)) found.Add(file);
+                if ((unfinished ? KeyOfTemporary(file.Key) : file.Key) is { } key && ObjectKey.IsValid(key)) found.Add(file with { Key = key });
             }
         }
         catch (DirectoryNotFoundException)
         {
+            if (File.Exists(_root))
+                throw new StoreException(Name, $"store '{Name}': {_root} is not a folder", "Move that file away, or give the store another path.");
             return found;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -187,6 +200,14 @@ public sealed class DirectoryObjectStore(DirectoryStorePolicy policy, RunContext
             throw Translate(folder, e);
         }
         return found;
+    }
+
+    /// <summary>Null for a stranger's file: ours is named <c>.NAME#RANDOM</c>.</summary>
+    private static string? KeyOfTemporary(string path)
+    {
+        int name = path.LastIndexOf('/') + 1, mark = path.LastIndexOf(Mark);
+        bool ours = path[name] == '.' && mark > name && path.Length - mark - 1 == RandomLength && !path.AsSpan(mark + 1).ContainsAnyExcept("0123456789abcdef");
+        return ours ? path[..name] + path[(name + 1)..mark] : null;
     }
 
     private static FileStream NewFile(string path)

@@ -34,7 +34,16 @@ public interface IObjectStore : IAsyncDisposable
     /// list them returns 0.
     /// </summary>
     Task<int> AbortUploadsAsync(string key, CancellationToken cancel);
+
+    /// <summary>
+    /// What writers left unfinished, or are still at, under keys that start with <paramref name="prefix"/> (empty, or ending in <c>/</c>). Any order;
+    /// a key may come twice. A store that cannot list them, or does not allow it, lists none.
+    /// </summary>
+    IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, CancellationToken cancel);
 }
+
+/// <param name="Touched">When its last bytes came; where the store does not tell, when it began.</param>
+public sealed record UnfinishedUpload(string Key, DateTimeOffset Touched);
 
 public sealed record ObjectInfo(string Key, long Size, DateTimeOffset Modified);
 

@@ -39,9 +39,16 @@ public sealed class RetryingObjectStore : IObjectStore
     public Task<int> AbortUploadsAsync(string key, CancellationToken cancel) =>
         _schedule.RunAsync(_context, _ => _inner.AbortUploadsAsync(key, cancel), cancel);
 
-    public async IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    public IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, CancellationToken cancel) => EachAsync(() => _inner.ListAsync(prefix, cancel), cancel);
+
+    public IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, CancellationToken cancel) =>
+        EachAsync(() => _inner.ListUploadsAsync(prefix, cancel), cancel);
+
+    public ValueTask DisposeAsync() => _inner.DisposeAsync();
+
+    private async IAsyncEnumerable<T> EachAsync<T>(Func<IAsyncEnumerable<T>> list, [EnumeratorCancellation] CancellationToken cancel)
     {
-        IAsyncEnumerator<ObjectInfo>? listing = await _schedule.RunAsync(_context, _ => StartAsync(prefix, cancel), cancel);
+        IAsyncEnumerator<T>? listing = await _schedule.RunAsync(_context, _ => StartAsync(list(), cancel), cancel);
         if (listing is null) yield break;
         await using (listing)
         {
@@ -50,12 +57,10 @@ public sealed class RetryingObjectStore : IObjectStore
         }
     }
 
-    public ValueTask DisposeAsync() => _inner.DisposeAsync();
-
     /// <summary>A listing that stands on its first object; null when there is none.</summary>
-    private async Task<IAsyncEnumerator<ObjectInfo>?> StartAsync(string prefix, CancellationToken cancel)
+    private static async Task<IAsyncEnumerator<T>?> StartAsync<T>(IAsyncEnumerable<T> list, CancellationToken cancel)
     {
-        IAsyncEnumerator<ObjectInfo> listing = _inner.ListAsync(prefix, cancel).GetAsyncEnumerator(cancel);
+        IAsyncEnumerator<T> listing = list.GetAsyncEnumerator(cancel);
         bool begun = false;
         try
         {

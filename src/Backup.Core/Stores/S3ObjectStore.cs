@@ -67,29 +67,24 @@ public sealed class S3ObjectStore : IObjectStore
     {
         string fullKey = _bucket.FullKey(key);
         int count = 0;
-        string? keyMarker = null, idMarker = null;
-        do
+        await foreach (MultipartUpload upload in UploadsAsync(fullKey, CannotListUploads, cancel))
         {
-            ListMultipartUploadsResponse page;
-            try
-            {
-                page = await _bucket.CallAsync($"looking for unfinished uploads of {fullKey}", _bucket.Tuning.Timeouts.Call, (s3, token) => s3.ListMultipartUploadsAsync(
-                    new ListMultipartUploadsRequest { BucketName = _bucket.Name, Prefix = fullKey, KeyMarker = keyMarker, UploadIdMarker = idMarker }, token), cancel);
-            }
-            catch (StoreException e) when (e.InnerException is AmazonServiceException s && CannotListUploads(s))
-            {
-                return count;
-            }
-            foreach (MultipartUpload upload in page.MultipartUploads ?? [])
-            {
-                if (upload.Key != fullKey) continue;
-                await _bucket.AbortAsync(fullKey, upload.UploadId, cancel);
-                count++;
-            }
-            (keyMarker, idMarker) = page.IsTruncated == true ? (page.NextKeyMarker, page.NextUploadIdMarker) : (null, null);
+            if (upload.Key != fullKey) continue;
+            await _bucket.AbortAsync(fullKey, upload.UploadId, cancel);
+            count++;
         }
-        while (keyMarker is not null);
         return count;
+    }
+
+    public async IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        string full = _bucket.Prefix + ObjectKey.CheckPrefix(prefix);
+        await foreach (MultipartUpload upload in UploadsAsync(full, e => CannotListUploads(e) || e.StatusCode == HttpStatusCode.Forbidden, cancel))
+        {
+            if (!upload.Key.StartsWith(full, StringComparison.Ordinal)) continue;
+            string key = upload.Key[_bucket.Prefix.Length..];
+            if (ObjectKey.IsValid(key)) yield return new UnfinishedUpload(key, Utc(upload.Initiated));
+        }
     }
 
     public ValueTask DisposeAsync()
@@ -110,6 +105,32 @@ public sealed class S3ObjectStore : IObjectStore
                 "Something else answers there (another port, a proxy's log-in page): check \"endpoint\", \"bucket\" and \"addressing\".", transient: false);
         }
         return page;
+    }
+
+    /// <param name="none">Answers that stand for an empty listing.</param>
+    private async IAsyncEnumerable<MultipartUpload> UploadsAsync(
+        string fullPrefix, Func<AmazonServiceException, bool> none, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        string? keyMarker = null, idMarker = null;
+        do
+        {
+            ListMultipartUploadsResponse page;
+            try
+            {
+                page = await _bucket.CallAsync($"looking for unfinished uploads of {fullPrefix}", _bucket.Tuning.Timeouts.Call, (s3, token) => s3.ListMultipartUploadsAsync(
+                    new ListMultipartUploadsRequest
+                    {
+                        BucketName = _bucket.Name, Prefix = fullPrefix == "" ? null : fullPrefix, KeyMarker = keyMarker, UploadIdMarker = idMarker,
+                    }, token), cancel);
+            }
+            catch (StoreException e) when (e.InnerException is AmazonServiceException s && none(s))
+            {
+                yield break;
+            }
+            foreach (MultipartUpload upload in page.MultipartUploads ?? []) yield return upload;
+            (keyMarker, idMarker) = page.IsTruncated == true ? (page.NextKeyMarker, page.NextUploadIdMarker) : (null, null);
+        }
+        while (keyMarker is not null);
     }
 
     /// <summary>Not part of what Alibaba's S3 interface promises, and absent in small servers.</summary>

@@ -294,6 +294,35 @@ public abstract class ObjectStoreContract : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task What_is_unfinished_is_listed_by_prefix_until_it_is_committed_or_aborted()
+    {
+        DateTimeOffset before = DateTimeOffset.UtcNow.AddSeconds(-5);
+        await using ObjectWriter dead = await Store.CreateAsync("left/deep/a.tar.zst", null, default);
+        await dead.WriteAsync(Bytes(2 * PartSize + 5), default);
+        await using ObjectWriter other = await Store.CreateAsync("left1/b", null, default);
+        await other.WriteAsync(Bytes(2 * PartSize + 5), default);
+        await PutAsync(Store, "left/done", [1]);
+
+        foreach (UnfinishedUpload upload in await UploadsAsync("left/"))
+            upload.Touched.ShouldBeInRange(before, DateTimeOffset.UtcNow.AddSeconds(5));
+        (await UploadsAsync("left/")).Select(u => u.Key).ShouldBe(FindsUnfinished ? ["left/deep/a.tar.zst"] : []);
+        (await UploadsAsync("")).Select(u => u.Key).Order().ShouldBe(FindsUnfinished ? ["left/deep/a.tar.zst", "left1/b"] : []);
+        await Should.ThrowAsync<ArgumentException>(() => UploadsAsync("left"));
+
+        await other.CommitAsync(default);
+        await Store.AbortUploadsAsync("left/deep/a.tar.zst", default);
+        (await UploadsAsync("")).ShouldBeEmpty();
+        (await UploadsAsync("no/such/")).ShouldBeEmpty();
+
+        async Task<List<UnfinishedUpload>> UploadsAsync(string prefix)
+        {
+            var uploads = new List<UnfinishedUpload>();
+            await foreach (UnfinishedUpload upload in Store.ListUploadsAsync(prefix, default)) uploads.Add(upload);
+            return uploads;
+        }
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Cancellation_passes_untouched_and_leaves_nothing()
     {
         using var cancelled = new CancellationTokenSource();

@@ -24,7 +24,8 @@ public sealed record Fault(FaultWhen When, Exception Failure)
 }
 
 /// <summary>
-/// Plants faults on any call, writers' and read streams' included. Operations: create, write, commit, discard, open, read, head, list, delete, abort.
+/// Plants faults on any call, writers' and read streams' included. Operations: create, write, commit, discard, open, read, head, list, delete, abort,
+/// uploads.
 /// Every call is counted, so that a sweep can enumerate fault points: run once without a fault and read <see cref="Calls"/>, then once per number.
 /// </summary>
 /// <param name="faults">Asked once per call with its operation and key; null = no fault.</param>
@@ -74,12 +75,17 @@ public sealed class FaultyObjectStore(IObjectStore inner, Func<string, string, F
 
     public Task<int> AbortUploadsAsync(string key, CancellationToken cancel) => Call("abort", key, () => inner.AbortUploadsAsync(key, cancel));
 
-    public async IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    public IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, CancellationToken cancel) => EachAsync("list", prefix, inner.ListAsync(prefix, cancel), cancel);
+
+    public IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, CancellationToken cancel) =>
+        EachAsync("uploads", prefix, inner.ListUploadsAsync(prefix, cancel), cancel);
+
+    private async IAsyncEnumerable<T> EachAsync<T>(string op, string prefix, IAsyncEnumerable<T> list, [EnumeratorCancellation] CancellationToken cancel)
     {
-        foreach (ObjectInfo found in await Call("list", prefix, async () =>
+        foreach (T found in await Call(op, prefix, async () =>
         {
-            var all = new List<ObjectInfo>();
-            await foreach (ObjectInfo o in inner.ListAsync(prefix, cancel)) all.Add(o);
+            var all = new List<T>();
+            await foreach (T o in list.WithCancellation(cancel)) all.Add(o);
             return all;
         })) yield return found;
     }

@@ -11,7 +11,7 @@ namespace Backup.Tests.Fakes;
 public sealed class MemoryObjectStore(string name = "memory", TimeProvider? time = null) : IObjectStore
 {
     private readonly ConcurrentDictionary<string, (byte[] Bytes, DateTimeOffset Modified)> _objects = new();
-    private readonly ConcurrentDictionary<Writer, string> _unfinished = new();
+    private readonly ConcurrentDictionary<Writer, UnfinishedUpload> _unfinished = new();
 
     public string Name => name;
     public string Location => $"memory:{name}";
@@ -19,7 +19,7 @@ public sealed class MemoryObjectStore(string name = "memory", TimeProvider? time
     public IReadOnlyCollection<string> Keys => [.. _objects.Keys.Order(StringComparer.Ordinal)];
 
     /// <summary>Keys of writers that were neither committed nor disposed.</summary>
-    public IReadOnlyCollection<string> Unfinished => [.. _unfinished.Values];
+    public IReadOnlyCollection<string> Unfinished => [.. _unfinished.Values.Select(u => u.Key)];
 
     /// <summary>For tampering tests: replaces committed bytes, or adds an object.</summary>
     public byte[] this[string key]
@@ -36,7 +36,7 @@ public sealed class MemoryObjectStore(string name = "memory", TimeProvider? time
         ObjectKey.Check(key);
         if (_objects.ContainsKey(key)) throw new InvalidOperationException($"'{key}' is committed already: keys are written once");
         var writer = new Writer(this, key);
-        _unfinished[writer] = key;
+        _unfinished[writer] = new UnfinishedUpload(key, Now);
         return Task.FromResult<ObjectWriter>(writer);
     }
 
@@ -79,7 +79,18 @@ public sealed class MemoryObjectStore(string name = "memory", TimeProvider? time
     {
         cancel.ThrowIfCancellationRequested();
         ObjectKey.Check(key);
-        return Task.FromResult(_unfinished.Where(u => u.Value == key).Count(u => _unfinished.TryRemove(u)));
+        return Task.FromResult(_unfinished.Where(u => u.Value.Key == key).Count(u => _unfinished.TryRemove(u)));
+    }
+
+    public async IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, [EnumeratorCancellation] CancellationToken cancel)
+    {
+        ObjectKey.CheckPrefix(prefix);
+        foreach (UnfinishedUpload upload in _unfinished.Values.Where(u => u.Key.StartsWith(prefix, StringComparison.Ordinal)).ToArray())
+        {
+            await Task.Yield();
+            cancel.ThrowIfCancellationRequested();
+            yield return upload;
+        }
     }
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;

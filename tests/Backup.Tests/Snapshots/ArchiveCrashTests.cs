@@ -1,6 +1,7 @@
 using System.Text;
 using Backup.Snapshots;
 using Backup.Snapshots.Archive;
+using Backup.Tests.Fakes;
 using Shouldly;
 using Xunit;
 
@@ -58,8 +59,7 @@ public sealed class ArchiveCrashTests
         list.Damaged.ShouldBeEmpty($"died at {die}");
         foreach (Snapshot snapshot in list.Snapshots) (await Archive(objects).VerifyAsync(snapshot, readData: true, null, default)).ShouldBeEmpty($"died at {die}");
         await Archive(objects).CollectAsync(TimeSpan.Zero, dryRun: false, default);
-        // A marker is small enough for one request: its own writing leaves nothing half done in a real store.
-        objects.Open.Where(k => !k.EndsWith(".pending", StringComparison.Ordinal)).ShouldBeEmpty($"died at {die}");
+        objects.Open.ShouldBeEmpty($"died at {die}");
         objects.Objects.Count.ShouldBe(3 * list.Snapshots.Count, $"died at {die}: {string.Join(' ', objects.Objects.Keys)}");
         foreach (Snapshot snapshot in list.Snapshots) (await Archive(objects).VerifyAsync(snapshot, readData: true, null, default)).ShouldBeEmpty($"died at {die}");
     }
@@ -121,6 +121,50 @@ public sealed class ArchiveCrashTests
             (await Should.ThrowAsync<BackupException>(() => staged.CommitAsync(record, default))).Problem.ShouldContain("collected");
         }
         _objects.Objects.ShouldBeEmpty();
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task An_upload_that_no_marker_names_is_collected_when_it_is_old_and_its_key_is_one_of_ours()
+    {
+        var objects = new MemoryObjectStore("memory", _clock);
+        string lost = "web/data/20260101T000000Z-" + new string('a', 32);
+        string[] strays = [lost + ".pending", lost + ".json", lost + ".tar.zst", lost + ".files.zst"];
+        string[] foreign = ["web/data/20260101T000000Z-other.tar.zst", lost + ".iso", "photos/holiday.json"];
+        foreach (string key in (string[])[.. strays, .. foreign]) await objects.CreateAsync(key, null, default);
+        var archive = new ArchiveSnapshotStore(objects, Sample.Context(_clock, _events.Add));
+
+        (await archive.CollectAsync(TimeSpan.FromHours(1), dryRun: false, default)).ShouldBeEmpty();
+        _clock.Now += TimeSpan.FromHours(2);
+        (await archive.CollectAsync(TimeSpan.FromHours(1), dryRun: true, default)).Count.ShouldBe(strays.Length);
+        objects.Unfinished.Count.ShouldBe(strays.Length + foreign.Length);
+        (await archive.CollectAsync(TimeSpan.FromHours(1), dryRun: false, default)).Order().ShouldBe(strays.Select(k => $"unfinished upload of {k}").Order());
+        objects.Unfinished.ShouldBe(foreign, ignoreOrder: true);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task An_upload_that_stands_still_under_a_young_marker_is_left_alone()
+    {
+        var objects = new MemoryObjectStore("memory", _clock);
+        await objects.CreateAsync(Stem + ".tar.zst", null, default);
+        _clock.Now += TimeSpan.FromHours(2);
+        objects[Stem + ".pending"] = ManifestJson.Write(new Marker(Marker.FormatName, 1, _clock.Now, "making", new ArchiveKeys(Stem).Owned));
+        (await new ArchiveSnapshotStore(objects, Sample.Context(_clock, _events.Add)).CollectAsync(TimeSpan.FromHours(1), dryRun: false, default)).ShouldBeEmpty();
+        objects.Unfinished.ShouldHaveSingleItem();
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_probe_removes_what_an_older_one_left_and_nothing_else()
+    {
+        var objects = new MemoryObjectStore("memory", _clock);
+        string old = "backup-probe/" + new string('a', 32), young = "backup-probe/" + new string('b', 32);
+        objects[old] = [1];
+        objects["backup-probe/mine"] = [1];
+        await objects.CreateAsync("backup-probe/" + new string('c', 32), null, default);
+        _clock.Now += TimeSpan.FromHours(2);
+        objects[young] = [1];
+        await new ArchiveSnapshotStore(objects, Sample.Context(_clock, _events.Add)).ProbeAsync(default);
+        objects.Keys.ShouldBe([young, "backup-probe/mine"]);
+        objects.Unfinished.ShouldBeEmpty();
     }
 
     private async Task Leave()

@@ -74,6 +74,15 @@ internal sealed class CountingStore(TimeProvider? time = null) : IObjectStore
         lock (Log) return Task.FromResult(Open.RemoveAll(k => k == key));
     }
 
+    public async IAsyncEnumerable<UnfinishedUpload> ListUploadsAsync(string prefix, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel)
+    {
+        await Task.Yield();
+        Call("uploads " + prefix);
+        List<string> found;
+        lock (Log) found = [.. Open.Where(k => k.StartsWith(prefix, StringComparison.Ordinal))];
+        foreach (string key in found) yield return new UnfinishedUpload(key, (time ?? TimeProvider.System).GetUtcNow());
+    }
+
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
     private ObjectInfo Info(string key, byte[] bytes) => new(key, bytes.Length, (time ?? TimeProvider.System).GetUtcNow());

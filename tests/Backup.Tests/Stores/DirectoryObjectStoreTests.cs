@@ -128,6 +128,30 @@ public sealed class DirectoryObjectStoreTests : IDisposable
     }
 
     [Fact(Timeout = Limit)]
+    public async Task A_path_that_is_a_file_is_no_empty_store()
+    {
+        string file = Path.Combine(_root, "file");
+        File.WriteAllText(file, "");
+        StoreException failure = await Should.ThrowAsync<StoreException>(async () =>
+        {
+            await foreach (ObjectInfo _ in Open(file).ListAsync("a/", default)) { }
+        });
+        failure.Problem.ShouldBe($"store 'disk': {file} is not a folder");
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task Only_temporary_files_of_our_own_naming_count_as_unfinished()
+    {
+        string folder = Directory.CreateDirectory(Path.Combine(_root, "a", "b")).FullName;
+        foreach (string name in new[] { ".c#0123456789ab", ".c#tooshort", "c#0123456789ab", ".#0123456789ab", ".c#0123456789AB", ".emacs#" })
+            File.WriteAllText(Path.Combine(folder, name), "");
+        var found = new List<string>();
+        await foreach (UnfinishedUpload upload in _store.ListUploadsAsync("", default)) found.Add(upload.Key);
+        found.ShouldBe(["a/b/c"]);
+        (await KeysAsync()).ShouldBeEmpty();
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_store_that_is_not_there_yet_is_empty()
     {
         DirectoryObjectStore store = Open(Path.Combine(_root, "later"));

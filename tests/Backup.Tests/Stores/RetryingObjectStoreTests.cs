@@ -27,6 +27,7 @@ public sealed class RetryingObjectStoreTests
         { "head", s => s.HeadAsync("a", default) },
         { "delete", s => s.DeleteAsync("a", default) },
         { "abort", s => s.AbortUploadsAsync("a", default) },
+        { "uploads", async s => { await foreach (UnfinishedUpload _ in s.ListUploadsAsync("a/", default)) { } } },
         { "list", async s => { await foreach (ObjectInfo _ in s.ListAsync("a/", default)) { } } },
     };
 

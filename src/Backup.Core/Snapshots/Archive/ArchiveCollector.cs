@@ -2,7 +2,7 @@ using Backup.Stores;
 
 namespace Backup.Snapshots.Archive;
 
-/// <summary>Cleans up behind programs that died, guided by nothing but their markers, see FORMAT.md.</summary>
+/// <summary>Cleans up behind programs that died, guided by their markers; of what has no marker only unfinished uploads of a snapshot's keys, see FORMAT.md.</summary>
 internal sealed class ArchiveCollector(IObjectStore store, RunContext context)
 {
     internal async Task<IReadOnlyList<string>> RunAsync(TimeSpan minimumAge, bool dryRun, CancellationToken cancel)
@@ -17,8 +17,22 @@ internal sealed class ArchiveCollector(IObjectStore store, RunContext context)
         List<string> done = [];
         foreach (var (keys, info) in markers.OrderBy(m => m.Info.Key, StringComparer.Ordinal))
             if (await OneAsync(keys, info, present, minimumAge, dryRun, cancel).ConfigureAwait(false) is { } what) done.Add(what);
+        await foreach (UnfinishedUpload upload in store.ListUploadsAsync("", cancel).ConfigureAwait(false))
+            if (await IsStrayAsync(upload, minimumAge, cancel).ConfigureAwait(false))
+            {
+                if (!dryRun) await store.AbortUploadsAsync(upload.Key, cancel).ConfigureAwait(false);
+                done.Add($"unfinished upload of {upload.Key}");
+            }
         return done;
     }
+
+    /// <summary>
+    /// Who died while it wrote its marker left an upload that no marker names. Where there is a marker, its snapshot may still be in the making,
+    /// however long its upload has stood still.
+    /// </summary>
+    private async Task<bool> IsStrayAsync(UnfinishedUpload upload, TimeSpan minimumAge, CancellationToken cancel) =>
+        context.Now - upload.Touched >= minimumAge && ArchiveKeys.Parse(upload.Key) is { } keys
+        && await store.HeadAsync(keys.Marker, cancel).ConfigureAwait(false) is null;
 
     private async Task<string?> OneAsync(ArchiveKeys keys, ObjectInfo info, HashSet<string> present, TimeSpan minimumAge, bool dryRun, CancellationToken cancel)
     {

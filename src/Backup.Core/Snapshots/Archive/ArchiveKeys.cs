@@ -37,6 +37,10 @@ internal sealed record ArchiveKeys(string Stem)
         return shaped ? new ArchiveKeys(stem) : null;
     }
 
+    /// <summary>The snapshot's keys when <paramref name="key"/> has the shape of any of them, else null.</summary>
+    internal static ArchiveKeys? Parse(string key) =>
+        Parse(key, ManifestExtension) ?? Parse(key, MarkerExtension) ?? Parse(key, DataExtension) ?? Parse(key, IndexExtension);
+
     /// <summary>True when the key lies under this source, whatever the environment.</summary>
     internal bool IsOf(string source) => Stem.Split('/') is [_, var volume, _] && volume == ObjectKey.Escape(source);
 }

@@ -5,11 +5,16 @@ namespace Backup.Snapshots.Archive;
 /// <summary>Writes an object larger than any store's least part size, so that a multi-part upload is tried too, reads it back and deletes it.</summary>
 internal static class ArchiveProbe
 {
+    private const string Prefix = "backup-probe/";
     private const int Size = (8 << 20) + 1;
+
+    /// <summary>No probe takes that long: what is older was left by a check that was killed.</summary>
+    private static readonly TimeSpan Abandoned = TimeSpan.FromHours(1);
 
     internal static async Task RunAsync(IObjectStore store, RunContext context, CancellationToken cancel)
     {
-        string key = "backup-probe/" + context.NewId();
+        await RemoveAbandonedAsync(store, context.Now - Abandoned, cancel).ConfigureAwait(false);
+        string key = Prefix + context.NewId();
         var bytes = new byte[Size];
         context.Random(bytes);
         try
@@ -36,9 +41,19 @@ internal static class ArchiveProbe
             throw new StoreException(store.Name, $"{store.Location} does not delete: {key} is still there.", "Allow deleting (s3:DeleteObject), and check for retention locks.");
     }
 
+    private static async Task RemoveAbandonedAsync(IObjectStore store, DateTimeOffset before, CancellationToken cancel)
+    {
+        await foreach (ObjectInfo info in store.ListAsync(Prefix, cancel).ConfigureAwait(false))
+            if (IsProbe(info.Key) && info.Modified < before) await store.DeleteAsync(info.Key, cancel).ConfigureAwait(false);
+        await foreach (UnfinishedUpload upload in store.ListUploadsAsync(Prefix, cancel).ConfigureAwait(false))
+            if (IsProbe(upload.Key) && upload.Touched < before) await store.AbortUploadsAsync(upload.Key, cancel).ConfigureAwait(false);
+    }
+
+    private static bool IsProbe(string key) => key.Length == Prefix.Length + 32 && !key.AsSpan(Prefix.Length).ContainsAnyExcept("0123456789abcdef");
+
     private static async Task<bool> ListsAsync(IObjectStore store, string key, CancellationToken cancel)
     {
-        await foreach (ObjectInfo info in store.ListAsync("backup-probe/", cancel).ConfigureAwait(false))
+        await foreach (ObjectInfo info in store.ListAsync(Prefix, cancel).ConfigureAwait(false))
             if (info.Key == key && info.Size == Size) return true;
         return false;
     }
