@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Backup.Policies;
 using Backup.Running;
 
 namespace Backup.Cli.Commands;
@@ -27,6 +28,9 @@ internal static class SnapshotsCommand
             SnapshotListing listing = await new SnapshotQuery(session.Backends)
                 .ListAsync(parse.GetValue(environment), parse.GetValue(volume), parse.GetValue(latest), cancel);
             session.Output.Snapshots(listing);
+            foreach (DirectoryStorePolicy store in session.Policy.Stores.OfType<DirectoryStorePolicy>().Where(s => !Path.Exists(s.Path)))
+                session.Context.Events.Report(new RunEvent.Warning($"store '{store.Name}': {store.Path} does not exist yet",
+                    "The first backup makes it. If there were backups, see whether its disk is mounted."));
             int unread = listing.Failures.Count;
             return ExitCode.Of(session.Policy.Stores.Count - unread, unread + listing.Damaged.Count);
         }));
