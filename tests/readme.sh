@@ -26,18 +26,20 @@ ln -s "$(command -v systemd-analyze)" "$programs/" 2>/dev/null || true
 clean() {
   docker rm -f readme_app >/dev/null 2>&1 || true
   docker volume rm -f app_data app_data_copy >/dev/null 2>&1 || true
-  docker rmi -f readme-empty:1 >/dev/null 2>&1 || true
+  docker rmi -f readme-app:1 >/dev/null 2>&1 || true
   rm -rf "$programs" /tmp/restored
 }
 trap clean EXIT
 clean; mkdir -p "$programs"; ln -sf "$(readlink -f "$(command -v dotnet || echo /usr/share/dotnet/dotnet)")" "$programs/dotnet"
 
-# The application of the page: a volume with a configuration and a log that grows.
-tar -cf - -T /dev/null | docker import - readme-empty:1 >/dev/null
+# The application of the page: a volume with a configuration and a log that grows. Its image has a shell and rm, as nearly every image has.
+mkdir -p "$programs/image"
+for file in /bin/sh /bin/rm $(ldd /bin/sh /bin/rm | grep -o '/[^ ]*' | grep -v ':$' | sort -u); do install -D "$(readlink -f "$file")" "$programs/image$file"; done
+tar -C "$programs/image" -cf - . | docker import - readme-app:1 >/dev/null
 docker volume create --label shop=readme app_data >/dev/null
 binds=()
 for folder in /usr /lib /lib64 /bin; do [ ! -e "$folder" ] || binds+=(-v "$(readlink -f "$folder"):$folder:ro"); done
-docker run -d --name readme_app --network none "${binds[@]}" -v app_data:/data readme-empty:1 /bin/sh -c \
+docker run -d --name readme_app --network none "${binds[@]}" -v app_data:/data readme-app:1 /bin/sh -c \
   'trap "exit 0" TERM; mkdir -p /data/etc; echo "answer = 42" > /data/etc/app.conf; while :; do date >> /data/log; sleep 0.1; done' >/dev/null
 until docker exec readme_app /bin/sh -c 'test -s /data/log' 2>/dev/null; do sleep 0.1; done
 

@@ -59,7 +59,8 @@ export BACKUP_TEST_DISALLOW_SKIP=1
 export BACKUP_TEST_ENGINE=unix://$work/engine/docker.sock BACKUP_TEST_ENGINE_TLS_DIR=$work/engine/tls
 export BACKUP_TEST_S3_CEPH=http://127.0.0.1:7481 BACKUP_TEST_S3_CEPH_OLD=http://127.0.0.1:7482 BACKUP_TEST_S3_SWIFT=http://127.0.0.1:7483
 export BACKUP_TEST_BINARY=$work/bin/backup
-dotnet test tests/Backup.Tests -c Release --no-build --nologo --logger "trx;LogFileName=$work/results.trx" --logger "console;verbosity=minimal" "$@"
+# A background job inherits ignored signals, and some tests send them.
+env --default-signal=INT,HUP,QUIT,TERM dotnet test tests/Backup.Tests -c Release --no-build --nologo --logger "trx;LogFileName=$work/results.trx" --logger "console;verbosity=minimal" "$@"
 status=$?
 
 say "done"
