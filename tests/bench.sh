@@ -61,11 +61,13 @@ export RCLONE_CONFIG_CEPH_TYPE=s3 RCLONE_CONFIG_CEPH_PROVIDER=Ceph RCLONE_CONFIG
 get() { curl -sS --fail --unix-socket "$sock" "http://engine/containers/reader_$1/archive?path=/data/."; }
 seconds() { local a b; a=$(date +%s%N); "$@" >/dev/null 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }; b=$(date +%s%N); echo $(((b - a) / 1000000)); }
 median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-pair() { # LABEL NATIVE OURS: alternating runs; the median of the pairwise ratios
-  local label=$1 native=$2 ours=$3 i a b; : >"$work/a"; : >"$work/b"; : >"$work/r"
-  "$native" >/dev/null 2>&1; "$ours" >/dev/null 2>&1
+pair() { # LABEL NATIVE OURS [PREPARE]: alternating runs after one of each that is not counted; the median of the pairwise ratios
+  local label=$1 native=$2 ours=$3 prepare=${4:-sync} i a b; : >"$work/a"; : >"$work/b"; : >"$work/r"
+  "$prepare"; seconds "$native" >/dev/null || exit 1; "$prepare"; seconds "$ours" >/dev/null || exit 1
   for ((i = 0; i < pairs; i++)); do
-    a=$(seconds "$native") || exit 1; b=$(seconds "$ours") || exit 1
+    # What a run before left to the disk is not this run's: each begins with nothing waiting to be written.
+    "$prepare"; sync; a=$(seconds "$native") || exit 1
+    "$prepare"; sync; b=$(seconds "$ours") || exit 1
     echo "$a" >>"$work/a"; echo "$b" >>"$work/b"; awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f\n", a / b }' >>"$work/r"
   done
   printf '%-58s native %6d ms   ours %6d ms   ratio %.2f\n' "$label" "$(median <"$work/a")" "$(median <"$work/b")" "$(median <"$work/r")"
@@ -88,18 +90,25 @@ pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3
 volume target >/dev/null
 reset() { docker rm -f reader_target >/dev/null; docker volume rm target >/dev/null; volume target >/dev/null; }
 put() { curl -sS --fail --unix-socket "$sock" -X PUT -H 'Content-Type: application/x-tar' -T - "http://engine/containers/reader_target/archive?path=/data"; }
-n_restore() { reset; zstd -q -dc "$work/native.tar.zst" | put; }
+n_restore() { zstd -q -dc "$work/native.tar.zst" | put; }
 n_restore_check() { n_restore; get target | sha256sum; }
-n_restore_s3() { reset; rclone cat ceph:test/native.tar.zst | zstd -q -dc | put; get target | sha256sum; }
-o_restore() { reset; "$backup" -q restore disk/bench --as target; }
-o_restore_s3() { reset; "$backup" -q restore s3/bench --as target; }
-pair "restore from a directory / cat | zstd -d | curl PUT" n_restore o_restore
-pair "  the same, the native one reading back too (curl | sha256sum)" n_restore_check o_restore
-pair "restore from S3 / rclone cat | zstd -d | PUT | read back" n_restore_s3 o_restore_s3
+n_restore_s3() { rclone cat ceph:test/native.tar.zst | zstd -q -dc | put; get target | sha256sum; }
+o_restore() { "$backup" -q restore disk/bench --as target; }
+o_restore_s3() { "$backup" -q restore s3/bench --as target; }
+pair "restore from a directory / zstd -d | curl PUT" n_restore o_restore reset
+pair "  the same, the native one reading back too" n_restore_check o_restore reset
+pair "restore from S3 / rclone cat | zstd -d | PUT, read back" n_restore_s3 o_restore_s3 reset
 
 echo "peak memory (largest resident set of the process)"
 echo "  backup of $mb MB to a directory: $(rss "$backup" -q run disk --volume bench); to S3: $(rss "$backup" -q run s3 --volume bench)"
 echo "  restore of $mb MB: $(reset; rss "$backup" -q restore disk/bench --as target)"
+dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
+tool() { dotnet tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll "$@"; }
+tool throttle 7492 7491 20000000 & throttle=$!
+sed 's/:7491/:7492/' "$BACKUP_POLICY" >"$work/slow.json"
+sleep 1
+echo "  backup of $mb MB to S3 behind an uplink of 20 MB/s: $(rss "$backup" --policy "$work/slow.json" -q run s3 --volume bench)"
+kill $throttle
 fill "$(volume large)" "$big"
 echo "  backup of $big MB to a directory: $(rss "$backup" -q run disk --volume large); to S3: $(rss "$backup" -q run s3 --volume large)"
 docker rm -f reader_large >/dev/null; docker volume rm large >/dev/null
@@ -107,6 +116,6 @@ docker rm -f reader_large >/dev/null; docker volume rm large >/dev/null
 echo "start: backup --version, median of 11"
 for _ in 1 2 3 4 5 6 7 8 9 10 11; do seconds "$backup" --version; done | median | sed 's/$/ ms/'
 echo "list: backup snapshots over 2,000 snapshots in a directory store"
-dotnet run -c Release --project tests/Backup.Benchmarks -- many-snapshots "$work/many" 2000 >/dev/null || exit 1
+tool many-snapshots "$work/many" 2000 >/dev/null || exit 1
 sed -i "s|\"path\": \"$work/store\"|\"path\": \"$work/many\"|" "$BACKUP_POLICY"
 for _ in 1 2 3 4 5; do seconds "$backup" --json snapshots; done | median | sed 's/$/ ms/'

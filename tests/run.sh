@@ -12,7 +12,7 @@ command -v dotnet >/dev/null || { echo "tests/run.sh needs the .NET 10 SDK (dotn
 
 say "installing what is missing"
 need=()
-for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd ip:iproute2 iptables:iptables rclone:rclone; do
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin; do
   command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
