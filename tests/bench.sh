@@ -87,6 +87,7 @@ pair "backup to a directory / bare read of the endpoint" n_bare o_disk
 pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk
 pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3
 
+pairs=3 # a restore is bound by the disk and takes long
 volume target >/dev/null
 reset() { docker rm -f reader_target >/dev/null; docker volume rm target >/dev/null; volume target >/dev/null; }
 put() { curl -sS --fail --unix-socket "$sock" -X PUT -H 'Content-Type: application/x-tar' -T - "http://engine/containers/reader_target/archive?path=/data"; }
