@@ -41,7 +41,7 @@ fill() { # FOLDER MEGABYTES: 40 % text-like, 40 % random, 20 % in small files of
   head -c $((size * 1000000 * 15 / 100)) /dev/urandom | base64 -w 76 | head -c $((size * 1000000 * 2 / 10)) >"$folder/text"
   head -c $((size * 1000000 * 4 / 10)) /dev/urandom >"$folder/random"
   mkdir "$folder/small"
-  (cd "$folder/small" && seq 1 100000000 | head -c $((size * 1000000 * 2 / 10)) | split -b 8000 -a 5 -d - f && mkdir d{0..9} && for i in 0 1 2 3 4 5 6 7 8 9; do find . -maxdepth 1 -name "f*$i" -exec mv -t "d$i" {} +; done)
+  (cd "$folder/small" && seq 1 100000000 | head -c $((size * 1000000 * 2 / 10)) | split -b 8000 -a 6 -d - f && mkdir d{0..9} && for i in 0 1 2 3 4 5 6 7 8 9; do find . -maxdepth 1 -name "f*$i" -exec mv -t "d$i" {} +; done)
 }
 volume() { docker volume create "$1" >/dev/null; docker create --name "reader_$1" -v "$1:/data" bench-empty:1 /bin/true >/dev/null; docker volume inspect -f '{{.Mountpoint}}' "$1"; }
 
