@@ -14,7 +14,7 @@ public class LocationsTests
         Color = false,
         Width = () => 80,
         Variable = name => variables.FirstOrDefault(v => v.Name == name).Value,
-        Directory = "/work",
+        Directory = "/somewhere",
         Root = root,
         Time = TimeProvider.System,
     };
@@ -22,7 +22,7 @@ public class LocationsTests
     [Fact]
     public void State_is_where_the_variable_says_then_systemd_then_by_user()
     {
-        Backup.Cli.Locations.State(With(true, ("BACKUP_STATE_DIR", "here"), ("STATE_DIRECTORY", "/x"))).ShouldBe("/work/here");
+        Backup.Cli.Locations.State(With(true, ("BACKUP_STATE_DIR", "here"), ("STATE_DIRECTORY", "/x"))).ShouldBe("/somewhere/here");
         Backup.Cli.Locations.State(With(true, ("STATE_DIRECTORY", "/var/lib/backup:/var/lib/other"))).ShouldBe("/var/lib/backup");
         Backup.Cli.Locations.State(With(true)).ShouldBe("/var/lib/backup");
         Backup.Cli.Locations.State(With(false, ("HOME", "/home/u"), ("XDG_STATE_HOME", "/home/u/s"))).ShouldBe("/home/u/s/backup");
