@@ -211,6 +211,21 @@ public sealed class S3FaultTests(S3Fixture servers) : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task An_upload_that_moves_no_byte_is_cut_long_before_its_own_deadline_and_tried_again()
+    {
+        var patient = new S3Tuning(S3Timeouts.Default with { UploadStall = TimeSpan.FromSeconds(1) }, Quick, Quick);
+        await using S3ObjectStore store = (await servers.CephAsync()).Open(_context, patient, _proxy.Url);
+        _proxy.FailFirst(1, IsPart, new ProxyFault.StallRequest(1000));
+        byte[] bytes = Bytes(2 * Part);
+        await using ObjectWriter writer = await store.CreateAsync("big", null, default);
+        await writer.WriteAsync(bytes, default);
+        ObjectReceipt receipt = await writer.CommitAsync(default);
+        receipt.Size.ShouldBe(bytes.Length);
+        _proxy.Hits.ShouldBe(1);
+        _context.Events.OfType<RunEvent.Step>().ShouldContain(e => e.Text.Contains("took no more of the data for 1 s"));
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Cancelling_a_stalled_upload_returns_at_once_and_aborts_it()
     {
         var stalled = new TaskCompletionSource();

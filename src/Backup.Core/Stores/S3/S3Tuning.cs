@@ -26,6 +26,12 @@ internal sealed record S3Timeouts(TimeSpan Connect, TimeSpan Call, TimeSpan Comp
     internal static S3Timeouts Default { get; } = new(TimeSpan.FromSeconds(15), TimeSpan.FromSeconds(60), TimeSpan.FromMinutes(5),
         TimeSpan.FromMinutes(3), 32 << 10, TimeSpan.FromSeconds(60));
 
+    /// <summary>
+    /// An upload of which the connection takes no byte for so long is cut and tried again. The kernel takes some megabytes ahead of the line, so this
+    /// is also what two parts in flight have to drain that: enough for 1 Mbit/s.
+    /// </summary>
+    internal TimeSpan UploadStall { get; init; } = TimeSpan.FromSeconds(90);
+
     internal TimeSpan Part(long bytes)
     {
         TimeSpan slowest = TimeSpan.FromSeconds((double)bytes / SlowestRate);

@@ -39,13 +39,13 @@ internal sealed class S3Upload(Bucket bucket, string fullKey)
         string action = $"uploading part {number} of {fullKey}", md5 = Convert.ToBase64String(Convert.FromHexString(part.Md5));
         return await bucket.Tuning.Parts.RunAsync(bucket.Context, async _ =>
         {
-            UploadPartResponse answer = await bucket.CallAsync(action, Timeouts.Part(count), (s3, token) => s3.UploadPartAsync(new UploadPartRequest
+            UploadPartResponse answer = await SendAsync(action, buffer, count, (s3, body, token) => s3.UploadPartAsync(new UploadPartRequest
             {
                 BucketName = bucket.Name,
                 Key = fullKey,
                 UploadId = _id,
                 PartNumber = number,
-                InputStream = new MemoryStream(buffer, 0, count, writable: false),
+                InputStream = body,
                 PartSize = count,
                 MD5Digest = md5,
                 UseChunkEncoding = false,
@@ -63,11 +63,11 @@ internal sealed class S3Upload(Bucket bucket, string fullKey)
         {
             try
             {
-                PutObjectResponse answer = await bucket.CallAsync(Action, Timeouts.Part(count), (s3, token) => s3.PutObjectAsync(new PutObjectRequest
+                PutObjectResponse answer = await SendAsync(Action, buffer, count, (s3, body, token) => s3.PutObjectAsync(new PutObjectRequest
                 {
                     BucketName = bucket.Name,
                     Key = fullKey,
-                    InputStream = new MemoryStream(buffer, 0, count, writable: false),
+                    InputStream = body,
                     ContentType = ContentType,
                     StorageClass = StorageClass,
                     MD5Digest = Convert.ToBase64String(Convert.FromHexString(part.Md5)),
@@ -87,6 +87,24 @@ internal sealed class S3Upload(Bucket bucket, string fullKey)
             }
         }, cancel);
     }
+
+    /// <summary>One request with a body, within the part's deadline and without a stall.</summary>
+    private Task<T> SendAsync<T>(string action, byte[] buffer, int count, Func<IAmazonS3, Stream, CancellationToken, Task<T>> send, CancellationToken cancel) =>
+        bucket.CallAsync(action, Timeouts.Part(count), async (s3, token) =>
+        {
+            using var stall = new CancellationTokenSource(Timeouts.UploadStall, bucket.Context.Time);
+            using var both = CancellationTokenSource.CreateLinkedTokenSource(token, stall.Token);
+            using var body = new WatchedBody(buffer, count, () => stall.CancelAfter(Timeouts.UploadStall));
+            try
+            {
+                return await send(s3, body, both.Token);
+            }
+            catch (Exception e) when (stall.IsCancellationRequested && !token.IsCancellationRequested)
+            {
+                throw bucket.Failure(action, $"the store took no more of the data for {Timeouts.UploadStall.TotalSeconds:0.#} s",
+                    "Check the network to the store and the store's health.", transient: true, e);
+            }
+        }, cancel);
 
     /// <summary>Joins the parts, and proves that it happened: an answer can be lost, be an error behind a 200, or belong to a server that miscounts.</summary>
     internal async Task CompleteAsync(IReadOnlyList<S3Part> parts, CancellationToken cancel)
