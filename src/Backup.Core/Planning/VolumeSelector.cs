@@ -10,7 +10,11 @@ public static class VolumeSelector
     public const string ExcludeLabel = "backup.exclude";
 
     // Also everything below them. None of it is anybody's data, and some of it never ends.
-    private static readonly string[] SystemTrees = ["/proc", "/sys", "/dev", "/run", "/var/run", "/boot", "/bin", "/sbin", "/lib", "/lib64", "/usr/bin", "/usr/lib", "/var/lib/docker"];
+    private static readonly string[] SystemTrees =
+    [
+        "/proc", "/sys", "/dev", "/run", "/var/run", "/boot", "/bin", "/sbin", "/lib", "/lib64",
+        "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/share", "/var/lib/docker",
+    ];
     private static readonly string[] SystemPaths = ["/", "/etc", "/usr", "/var", "/var/lib", "/etc/localtime", "/etc/timezone", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
     /// <summary>Sorted: volumes and bind mounts by name, ordinal.</summary>
