@@ -49,7 +49,7 @@ cat >"$BACKUP_POLICY" <<JSON
 { "stores": {
     "disk": { "type": "directory", "path": "$work/store" },
     "s3": { "type": "s3", "provider": "ceph", "endpoint": "http://127.0.0.1:7491", "bucket": "test", "prefix": "bench", "accessKeyId": "env:BENCH_KEY", "secretAccessKey": "env:BENCH_SECRET" } },
-  "defaults": { "store": "disk", "quiesce": "none", "retention": { "keepLast": 1 } },
+  "defaults": { "store": "disk", "quiesce": "none" },
   "environments": {
     "disk": { "connect": "$DOCKER_HOST" },
     "s3": { "connect": "$DOCKER_HOST", "rules": [ { "volume": "*", "store": "s3" } ] } } }
@@ -83,9 +83,14 @@ n_disk() { get bench | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
 n_s3() { get bench | zstd -q -3 -T0 | rclone rcat ceph:test/native.tar.zst; }
 o_disk() { "$backup" -q run disk --volume bench; }
 o_s3() { "$backup" -q run s3 --volume bench; }
-pair "backup to a directory / bare read of the endpoint" n_bare o_disk
-pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk
-pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3
+# Each run writes into an empty place: what the run before it left is removed outside the time, on both sides.
+fresh() { rm -rf "$work/store" "$work/native.tar.zst"; }
+fresh_s3() { rclone -q purge ceph:test/bench 2>/dev/null; rclone -q deletefile ceph:test/native.tar.zst 2>/dev/null; sleep 3; }
+pair "backup to a directory / bare read of the endpoint" n_bare o_disk fresh
+pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk fresh
+pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3 fresh_s3
+# What the restores read.
+fresh; n_disk; o_disk >/dev/null 2>&1; fresh_s3; n_s3; o_s3 >/dev/null 2>&1
 
 pairs=3 # a restore is bound by the disk and takes long
 volume target >/dev/null
@@ -101,6 +106,7 @@ pair "  the same, the native one reading back too" n_restore_check o_restore res
 pair "restore from S3 / rclone cat | zstd -d | PUT, read back" n_restore_s3 o_restore_s3 reset
 
 echo "peak memory (largest resident set of the process)"
+fresh; fresh_s3
 echo "  backup of $mb MB to a directory: $(rss "$backup" -q run disk --volume bench); to S3: $(rss "$backup" -q run s3 --volume bench)"
 echo "  restore of $mb MB: $(reset; rss "$backup" -q restore disk/bench --as target)"
 dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
