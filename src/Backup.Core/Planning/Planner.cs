@@ -50,6 +50,10 @@ public static class Planner
 
     private static void WarnOfIdlePatterns(EnvironmentPolicy policy, Inventory inventory, Selection selection, List<PlanWarning> warnings)
     {
+        if (selection.Selected.Count == 0)
+            warnings.Add(new PlanWarning($"nothing in {policy.Name} is selected: nothing of it is backed up",
+                "Correct \"volumes\" in the policy; `backup plan` says why each one is skipped."));
+
         foreach (RulePolicy rule in policy.Rules.Where(r => !selection.Selected.Any(s => Glob.Matches(r.Volume, s))))
             warnings.Add(new PlanWarning($"the rule for \"{rule.Volume}\" matches nothing that is backed up from {policy.Name}",
                 "Correct its \"volume\", or remove the rule."));

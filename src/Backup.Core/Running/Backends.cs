@@ -40,6 +40,21 @@ public sealed class Backends(
     public static IReadOnlyList<string> StoresOf(EnvironmentPolicy environment) =>
         [.. environment.Rules.Select(r => r.Store).OfType<string>().Prepend(environment.Default.Store).Distinct(StringComparer.Ordinal)];
 
+    /// <summary>Reads every secret that work with these environments needs, so that a wrong one is told before anything is touched.</summary>
+    /// <exception cref="BackupException">Usage: names the secret, its place in the policy, and the cure.</exception>
+    public void RequireSecrets(IEnumerable<EnvironmentPolicy> environments)
+    {
+        foreach (EnvironmentPolicy environment in environments)
+        {
+            if (environment.Connect is DockerConnectPolicy { Tls.Key: { } key }) _ = key.Read();
+            foreach (S3StorePolicy store in policy.Stores.OfType<S3StorePolicy>().Where(s => StoresOf(environment).Contains(s.Name)))
+            {
+                _ = store.AccessKeyId.Read();
+                _ = store.SecretAccessKey.Read();
+            }
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (Lazy<IEnvironment> environment in _environments.Values)

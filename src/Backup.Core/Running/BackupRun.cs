@@ -58,6 +58,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         var misses = new ConcurrentBag<BackupException>();
         using var streams = new SemaphoreSlim(StreamsAtOnce);
         IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
+        backends.RequireSecrets(environments);
 
         RecoverReport recovered = await new RecoverRun(context, backends).RunAsync(journal, [.. environments.Select(e => e.Name)], cancel);
         foreach (string action in recovered.Actions) context.Events.Report(new RunEvent.Step($"left by a killed run: {action}"));
@@ -200,11 +201,8 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         new(environment, null, $"A snapshot in store {damaged.Store} is damaged: {damaged.Key}: {damaged.Problem}",
             "It counts for nothing and is never removed by retention. Restore it from a copy, or delete its objects by hand.", "store");
 
-    private static IEnumerable<RetentionDecision> RetentionOf(EnvironmentPolicy policy, IReadOnlyList<Snapshot> known, RunContext context) =>
-        known.GroupBy(s => (s.Volume, s.Store)).SelectMany(group =>
-            Retention.Decide([.. group], policy.For(SourceRef.Parse(group.Key.Volume)).Retention, policy.For(SourceRef.Parse(group.Key.Volume)).TimeZone, context.Now));
-
-    private IEnumerable<RetentionDecision> RetentionOf(EnvironmentPolicy policy, IReadOnlyList<Snapshot> known) => RetentionOf(policy, known, context);
+    private IEnumerable<RetentionDecision> RetentionOf(EnvironmentPolicy policy, IReadOnlyList<Snapshot> known) =>
+        known.GroupBy(s => (s.Volume, s.Store)).SelectMany(group => Decide([.. group], policy.For(SourceRef.Parse(group.Key.Volume))));
 
     private IReadOnlyList<RetentionDecision> Decide(IReadOnlyList<Snapshot> all, VolumePolicy policy) =>
         Retention.Decide(all, policy.Retention, policy.TimeZone, context.Now);

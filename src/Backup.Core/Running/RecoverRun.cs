@@ -16,12 +16,13 @@ public sealed class RecoverRun(RunContext context, Backends backends)
     {
         var actions = new List<string>();
         var failures = new List<RunFailure>();
-        var unreachable = new Dictionary<string, RunFailure>(StringComparer.Ordinal);
+        var failed = new HashSet<string>(StringComparer.Ordinal);
         foreach (UndoEntry entry in journal.Pending.Reverse())
         {
             if (environments is not null && !environments.Contains(entry.Environment)) continue;
             bool container = entry.Kind != UndoKind.RemoveHelpers;
-            if (unreachable.ContainsKey(entry.Environment) && !container) continue;
+            // Helpers can wait; every container is worth its own try.
+            if (!container && failed.Contains(entry.Environment)) continue;
             if (entry.Restore is not null && journal.IsBroken(entry.Environment, entry.Restore))
             {
                 failures.Add(new RunFailure(entry.Environment, entry.Restore,
@@ -38,11 +39,10 @@ public sealed class RecoverRun(RunContext context, Backends backends)
             }
             catch (BackupException e)
             {
-                var failure = new RunFailure(entry.Environment, null,
+                failed.Add(entry.Environment);
+                failures.Add(new RunFailure(entry.Environment, null,
                     container ? $"{entry.Container!.Name} could not be brought back: {e.Problem}" : $"Helper containers of a killed run could not be removed: {e.Problem}",
-                    $"{e.Hint} By hand: {Undoing.ByHand(entry)}", "quiesce", NeedsPerson: container);
-                failures.Add(failure);
-                unreachable.TryAdd(entry.Environment, failure);
+                    $"{e.Hint} By hand: {Undoing.ByHand(entry)}", "quiesce", NeedsPerson: container));
                 // A hook that ran and failed will fail again: it was told once, a person decides.
                 if (entry.Kind == UndoKind.Exec && e is Environments.EnvironmentException { Unreachable: false }) journal.Done(entry);
             }

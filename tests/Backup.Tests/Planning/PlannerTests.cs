@@ -174,6 +174,13 @@ public sealed class PlannerTests
     }
 
     [Fact]
+    public void A_policy_that_selects_nothing_is_told_so()
+    {
+        Planner.Plan(Policy(volumes: new VolumePatterns(["nothing_*"], [])), Inventory([Volume("data")]), []).Warnings
+            .ShouldContain(w => w.Problem.Contains("nothing of it is backed up"));
+    }
+
+    [Fact]
     public void Hooks_of_the_policy_go_to_every_writer()
     {
         var hooks = new QuiescePolicy(false, QuiesceMode.Pause, ["sync"], ["echo"], TimeSpan.FromSeconds(5));
