@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 
 namespace Backup.Streams;
 
@@ -11,9 +10,10 @@ internal sealed class Frame
 
     internal readonly byte[] Raw;
     internal readonly byte[] Packed;
-    internal readonly byte[] Sha256 = new byte[SHA256.HashSizeInBytes];
     internal int RawLength;
     internal int PackedLength;
+    /// <summary>Of the compressed form.</summary>
+    internal ulong Checksum;
     internal int Number;
     /// <summary>Completes, or fails, when the stage that transforms the frame is through with it.</summary>
     internal TaskCompletionSource Done = null!;

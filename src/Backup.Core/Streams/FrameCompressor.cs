@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Threading.Channels;
 
 namespace Backup.Streams;
@@ -131,7 +130,7 @@ internal sealed class FrameCompressor : IDisposable
             {
                 zstd ??= new ZstdCompressor(_level);
                 frame.PackedLength = zstd.Frame(frame.Raw.AsSpan(0, frame.RawLength), frame.Packed);
-                SHA256.HashData(frame.Packed.AsSpan(0, frame.PackedLength), frame.Sha256);
+                frame.Checksum = XxHash64.Of(frame.Packed.AsSpan(0, frame.PackedLength));
                 frame.Done.SetResult();
             }
             catch (Exception e)

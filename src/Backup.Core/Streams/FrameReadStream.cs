@@ -4,7 +4,7 @@ using System.Threading.Channels;
 namespace Backup.Streams;
 
 /// <summary>
-/// The content of some frames, in order: fetched ahead, proved against their hashes and decompressed on all cores in bounded memory.
+/// The content of some frames, in order: fetched ahead, compared with their checksums and decompressed on all cores in bounded memory.
 /// With a final hash the last frame is handed out only after the hash of everything was found right, so no reader ever sees a clean end of bad data.
 /// </summary>
 internal sealed class FrameReadStream : ReadOnlyStream
@@ -26,7 +26,7 @@ internal sealed class FrameReadStream : ReadOnlyStream
 
     /// <param name="spans">The frames, ascending.</param>
     /// <param name="open">Opens the packed bytes at an offset for a length; the length is never more than is asked.</param>
-    /// <param name="sha256">Hash that all content together must have, lower-case hex; null when only the frames' own hashes are known.</param>
+    /// <param name="sha256">Hash that all content together must have, lower-case hex; null when only the frames' checksums are known.</param>
     /// <param name="what">What is read, for messages, such as the object's key.</param>
     /// <param name="seen">Sees each frame's compressed bytes and content size, in order, before they are proved.</param>
     /// <exception cref="BackupException">Thrown by reads: the bytes are not what was stored.</exception>
@@ -98,10 +98,9 @@ internal sealed class FrameReadStream : ReadOnlyStream
             try
             {
                 ReadOnlySpan<byte> packed = frame.Packed.AsSpan(0, frame.PackedLength);
-                SHA256.HashData(packed, frame.Sha256);
                 FrameSpan span = _spans[frame.Number];
-                if (!span.Sha256.Span.SequenceEqual(frame.Sha256))
-                    throw Damaged($"bytes {span.PackedOffset} to {span.PackedOffset + span.PackedLength - 1} do not have the recorded hash");
+                if (XxHash64.Of(packed) != span.Checksum)
+                    throw Damaged($"bytes {span.PackedOffset} to {span.PackedOffset + span.PackedLength - 1} do not have the recorded checksum");
                 zstd ??= new ZstdDecompressor();
                 int? size = zstd.Frame(packed, frame.Raw, out string? problem);
                 if (size != span.RawLength) throw Damaged($"the frame at byte {span.PackedOffset} does not decompress ({problem ?? "wrong size"})");

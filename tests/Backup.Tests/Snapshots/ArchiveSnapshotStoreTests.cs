@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using Backup.Snapshots;
 using Backup.Snapshots.Archive;
+using Backup.Streams;
 using Backup.Tests.Contracts;
 using Backup.Tests.Streams;
 using Shouldly;
@@ -107,10 +108,36 @@ public sealed class ArchiveSnapshotStoreTests : SnapshotStoreContract
                     await using SnapshotReader reader = await Archive().OpenAsync(made, default);
                     await Sample.ReadAllAsync(await reader.OpenTarAsync(default));
                 }, $"restore did not notice byte {at} of {extension}");
+                await Should.ThrowAsync<BackupException>(() => RestoreAsync(made, "empty"), $"restore of one path did not notice byte {at} of {extension}");
             }
             _objects.Objects[Stem + extension] = good;
         }
         (await Archive().VerifyAsync(made, readData: true, null, default)).ShouldBeEmpty();
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_frame_in_the_place_of_another_is_never_restored()
+    {
+        // Noise does not compress, so these frames are of one length, and each is a whole frame of zstd with its own right checksum.
+        Snapshot made = await Sample.WriteAsync(Archive(), new TarMaker().Add("first", Sample.Noise(3 << 20, 1)).Add("last", Sample.Noise(5 << 20, 2)).End());
+        await using SnapshotReader reader = await Archive().OpenAsync(made, default);
+        FrameSpan[] frames = [.. ((ArchiveReader)reader).Index.Frames];
+        frames[1].PackedLength.ShouldBe(frames[2].PackedLength);
+        byte[] good = _objects.Objects[Stem + ".tar.zst"], bad = [.. good];
+        good.AsSpan((int)frames[1].PackedOffset, frames[1].PackedLength).CopyTo(bad.AsSpan((int)frames[2].PackedOffset));
+        good.AsSpan((int)frames[2].PackedOffset, frames[2].PackedLength).CopyTo(bad.AsSpan((int)frames[1].PackedOffset));
+        _objects.Objects[Stem + ".tar.zst"] = bad;
+        foreach (string path in (string[])["first", "last"])
+            (await Should.ThrowAsync<BackupException>(() => RestoreAsync(made, path))).Problem.ShouldContain("do not have the recorded checksum");
+        (await Archive().VerifyAsync(made, readData: true, null, default)).ShouldNotBeEmpty("verify did not notice: verify is broken");
+        _objects.Objects[Stem + ".tar.zst"] = good;
+        (await RestoreAsync(made, "last")).Length.ShouldBe(512 + (5 << 20) + 1024);
+    }
+
+    private async Task<byte[]> RestoreAsync(Snapshot snapshot, string path)
+    {
+        await using SnapshotReader reader = await Archive().OpenAsync(snapshot, default);
+        return await Sample.ReadAllAsync(await reader.OpenTarAsync([reader.Files.Single(f => f.Path == path)], default));
     }
 
     [Theory(Timeout = Limit)]

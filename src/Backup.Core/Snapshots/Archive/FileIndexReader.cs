@@ -76,9 +76,10 @@ internal sealed class FileIndexReader
     private void Frame(ReadOnlySpan<byte> line)
     {
         int packed = (int)Number(ref line), raw = (int)Number(ref line);
-        byte[] hash = Convert.FromHexString(Encoding.ASCII.GetString(Field(ref line)));
-        if (packed <= 0 || raw <= 0 || hash.Length != 32) throw new FormatException("a frame's line is wrong");
-        _frames.Add(new FrameSpan(_packed, packed, _raw, raw, hash));
+        ReadOnlySpan<byte> checksum = Field(ref line);
+        if (packed <= 0 || raw <= 0 || checksum.Length != 16 || !Utf8Parser.TryParse(checksum, out ulong sum, out int used, 'x') || used != 16)
+            throw new FormatException("a frame's line is wrong");
+        _frames.Add(new FrameSpan(_packed, packed, _raw, raw, sum));
         _packed += packed;
         _raw += raw;
     }

@@ -48,7 +48,7 @@ internal sealed class FileIndexWriter : IDisposable
 
     internal void AddGlobalHeader(long start, long end) => Line($"g\t{(end - start) / TarParser.BlockSize}");
 
-    internal void AddFrame(FrameSpan frame) => Line($"z\t{frame.PackedLength}\t{frame.RawLength}\t{Convert.ToHexStringLower(frame.Sha256.Span)}");
+    internal void AddFrame(FrameSpan frame) => Line($"z\t{frame.PackedLength}\t{frame.RawLength}\t{frame.Checksum:x16}");
 
     /// <summary>Closes the index; nothing can be added after it.</summary>
     internal void End(int frames)

@@ -62,7 +62,7 @@ internal sealed class StagedArchive : StagedSnapshot
             {
                 await _data.WriteAsync(frame.Packed.AsMemory(0, frame.PackedLength), _stop.Token).ConfigureAwait(false);
                 _seekTable.Add(frame.Packed.AsSpan(0, frame.PackedLength), frame.RawLength);
-                _frames.Add(new FrameSpan(_packed, frame.PackedLength, raw, frame.RawLength, frame.Sha256.ToArray()));
+                _frames.Add(new FrameSpan(_packed, frame.PackedLength, raw, frame.RawLength, frame.Checksum));
                 _packed += frame.PackedLength;
                 raw += frame.RawLength;
                 _frameCompressor.Return(frame);
