@@ -29,7 +29,7 @@ for (int i = 0; i < Number(number); i++)
 {
     string id = context.NewId(), volume = $"volume{i % 20}";
     DateTimeOffset at = start.AddHours(i);
-    await using StagedSnapshot staged = await store.BeginAsync(id, "disk", volume, at, null, 3, default);
+    await using StagedSnapshot staged = await store.BeginAsync(id, "disk", volume, at, null, 3, null, default);
     await staged.WriteTarAsync(new MemoryStream(tar), null, default);
     await staged.CommitAsync(new SnapshotRecord(id, "disk", volume, at,
         new VolumeFacts(volume, "local", new Dictionary<string, string>(), new Dictionary<string, string> { ["com.docker.compose.project"] = "shop" }, "local", false),

@@ -41,7 +41,7 @@ internal sealed class VolumeBackup(RunContext context, IEnvironment environment,
         // Everything that can be done before the containers are held is done before: the helper, and the first words with the store.
         await using ISourceHandle handle = await environment.PrepareSourceAsync(step.Source, facts.RunId, cancel);
         await using StagedSnapshot staged = await store.BeginAsync(
-            id, environment.Name, source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, cancel);
+            id, environment.Name, source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
 
         Quiescence held = await Quiescence.HoldAsync(step.Quiesce, environment, context, journal, facts.RunId, restore: null, cancel);
         try

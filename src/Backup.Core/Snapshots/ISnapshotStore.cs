@@ -1,3 +1,5 @@
+using Backup.Streams;
+
 namespace Backup.Snapshots;
 
 /// <summary>A snapshot format over an object store. A snapshot exists exactly when its manifest does: written last, deleted first.</summary>
@@ -15,7 +17,12 @@ public interface ISnapshotStore : IAsyncDisposable
     /// <summary>Starts a snapshot. Leaves a marker in the store, so that <see cref="CollectAsync"/> finds what a killed run wrote.</summary>
     /// <param name="sizeHint">Expected bytes of tar, or null.</param>
     /// <param name="level">zstd compression level, 1 to 19.</param>
-    Task<StagedSnapshot> BeginAsync(string id, string environment, string source, DateTimeOffset takenAt, long? sizeHint, int level, CancellationToken cancel);
+    /// <param name="spool">
+    /// Given when containers are held during the read: what the store does not take fast enough waits there. Null = the read waits for the store.
+    /// Snapshots that share a spool may be begun together; their tars are written one after the other.
+    /// </param>
+    Task<StagedSnapshot> BeginAsync(
+        string id, string environment, string source, DateTimeOffset takenAt, long? sizeHint, int level, Spool? spool, CancellationToken cancel);
 
     /// <summary>Opens a snapshot for reading; its manifest and index are proved against their hashes first.</summary>
     Task<SnapshotReader> OpenAsync(Snapshot snapshot, CancellationToken cancel);

@@ -68,7 +68,7 @@ public abstract class SnapshotStoreContract
     {
         await using var store = Create();
         SnapshotRecord record = Sample.Record();
-        StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default);
+        StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default);
         await staged.WriteTarAsync(new MemoryStream(Sample.Tar()), null, default);
         (await store.ListAsync(null, null, default)).Snapshots.ShouldBeEmpty();
         Snapshot made = await staged.CommitAsync(record, default);
@@ -83,7 +83,7 @@ public abstract class SnapshotStoreContract
     {
         await using var store = Create();
         SnapshotRecord record = Sample.Record();
-        StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default);
+        StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default);
         await staged.WriteTarAsync(new MemoryStream(Sample.Tar()), null, default);
         await staged.DisposeAsync();
         await staged.DisposeAsync();
@@ -110,7 +110,7 @@ public abstract class SnapshotStoreContract
             _ => [],
         };
         SnapshotRecord record = Sample.Record();
-        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default))
+        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default))
             await Should.ThrowAsync<IncompleteTarException>(() => staged.WriteTarAsync(new MemoryStream(tar), null, default));
         (await store.ListAsync(null, null, default)).Snapshots.ShouldBeEmpty();
     }
@@ -120,7 +120,7 @@ public abstract class SnapshotStoreContract
     {
         await using var store = Create();
         SnapshotRecord record = Sample.Record();
-        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default))
+        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default))
             (await Should.ThrowAsync<IOException>(() => staged.WriteTarAsync(new BreakingStream(new byte[0]), null, default))).Message.ShouldBe("the source broke");
         (await store.ListAsync(null, null, default)).Snapshots.ShouldBeEmpty();
     }
@@ -191,7 +191,7 @@ public abstract class SnapshotStoreContract
         await using var store = Create();
         using var cancel = new CancellationTokenSource();
         SnapshotRecord record = Sample.Record();
-        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default))
+        await using (StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default))
         {
             Task writing = staged.WriteTarAsync(new BreakingStream(null), null, cancel.Token);
             cancel.Cancel();

@@ -114,7 +114,7 @@ public sealed class ArchiveCrashTests
     public async Task A_backup_whose_marker_was_collected_meanwhile_fails_instead_of_leaving_a_manifest_without_data()
     {
         SnapshotRecord record = Sample.Record();
-        await using (StagedSnapshot staged = await Archive().BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default))
+        await using (StagedSnapshot staged = await Archive().BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default))
         {
             await staged.WriteTarAsync(new MemoryStream(Sample.Tar()), null, default);
             await Archive().CollectAsync(TimeSpan.Zero, dryRun: false, default);
@@ -170,7 +170,7 @@ public sealed class ArchiveCrashTests
     private async Task Leave()
     {
         SnapshotRecord record = Sample.Record();
-        StagedSnapshot staged = await Archive().BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, default);
+        StagedSnapshot staged = await Archive().BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, null, 3, null, default);
         _objects.DieAt = 1;
         await staged.DisposeAsync();
         _objects.DieAt = 0;

@@ -58,7 +58,7 @@ internal static class Sample
     public static async Task<Snapshot> WriteAsync(ISnapshotStore store, byte[] tar, SnapshotRecord? record = null)
     {
         record ??= Record();
-        await using StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, tar.Length, 3, default);
+        await using StagedSnapshot staged = await store.BeginAsync(record.Id, record.Environment, record.Source, record.TakenAt, tar.Length, 3, null, default);
         await staged.WriteTarAsync(new MemoryStream(tar), null, default);
         return await staged.CommitAsync(record, default);
     }

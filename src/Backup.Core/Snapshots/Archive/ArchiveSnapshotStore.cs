@@ -59,7 +59,8 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
         return null;
     }
 
-    public async Task<StagedSnapshot> BeginAsync(string id, string environment, string source, DateTimeOffset takenAt, long? sizeHint, int level, CancellationToken cancel)
+    public async Task<StagedSnapshot> BeginAsync(
+        string id, string environment, string source, DateTimeOffset takenAt, long? sizeHint, int level, Spool? spool, CancellationToken cancel)
     {
         Zstd.Require();
         ArchiveKeys keys = ArchiveKeys.Of(environment, source, takenAt, id);
