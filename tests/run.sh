@@ -12,12 +12,18 @@ command -v dotnet >/dev/null || { echo "tests/run.sh needs the .NET 10 SDK (dotn
 
 say "installing what is missing"
 need=()
-for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin; do
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server; do
   command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
 if [ ${#need[@]} -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
+  # The tests start sshd themselves. On this machine it is not to become a service, now or at the next boot.
+  if [[ " ${need[*]} " == *" openssh-server "* ]]; then
+    export RUNLEVEL=1
+    mkdir -p /etc/systemd/system
+    for unit in ssh.service ssh.socket; do ln -s /dev/null "/etc/systemd/system/$unit" 2>/dev/null && echo "masked $unit; to use it: systemctl unmask $unit"; done
+  fi
   # docker-cli is a package of its own only in newer releases; in older ones docker.io brings the client.
   for package in "${need[@]}"; do
     apt-get install -y -qq --no-install-recommends "$package" >/dev/null || [ "$package" = docker-cli ] || { echo "cannot install $package" >&2; exit 1; }

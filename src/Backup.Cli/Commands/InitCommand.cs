@@ -10,7 +10,7 @@ internal static class InitCommand
     {
         var connect = new Option<string?>("--connect")
         {
-            Description = "The engine: unix:///path or tcp://host:port; else $DOCKER_HOST, else unix:///var/run/docker.sock",
+            Description = "The engine: unix:///path, tcp://host:port or ssh://user@host; else $DOCKER_HOST, else unix:///var/run/docker.sock",
             HelpName = "URI",
         };
         var file = new Option<string?>("--output", "-o")

@@ -12,6 +12,12 @@ internal sealed class EngineRefusalException(string environment, string problem,
     internal HttpStatusCode Status { get; } = status;
 }
 
+/// <summary>A connection could not be made, and the transport itself knows why and what to do about it.</summary>
+internal sealed class UnreachedException(string why, string hint, Exception? inner = null) : IOException(why, inner)
+{
+    internal string Hint { get; } = hint;
+}
+
 /// <summary>Turns what a transport throws and what an engine answers into failures that people can act on.</summary>
 internal static class EngineFailure
 {
@@ -19,6 +25,7 @@ internal static class EngineFailure
     internal static EnvironmentException Translate(string environment, string engine, string doing, Exception cause)
     {
         if (cause is EnvironmentException already) return already;
+        if (Find<UnreachedException>(cause) is { } known) return Unreached(known.Message, known.Hint);
         var request = Find<HttpRequestException>(cause);
         var socket = Find<SocketException>(cause);
         bool tls = request?.HttpRequestError == HttpRequestError.SecureConnectionError || Find<AuthenticationException>(cause) is not null

@@ -3,8 +3,8 @@ namespace Backup.Policies;
 /// <summary>How an environment is reached: a text or an object with a type.</summary>
 internal sealed class ConnectReader(Func<string, string> resolve)
 {
-    private const string Example = "\"unix:///var/run/docker.sock\" or \"tcp://10.0.0.3:2376\"";
-    private static readonly string[] LaterTypes = ["portainer-agent", "portainer", "ssh"];
+    private const string Example = "\"unix:///var/run/docker.sock\", \"tcp://10.0.0.3:2376\" or \"ssh://root@10.0.0.3\"";
+    private static readonly string[] LaterTypes = ["portainer-agent", "portainer"];
 
     internal ConnectPolicy? Read(PolicyNode node)
     {
@@ -22,7 +22,8 @@ internal sealed class ConnectReader(Func<string, string> resolve)
         PolicyNode? urlNode = section.Required("url", "\"tcp://10.0.0.3:2376\"");
         Uri? url = urlNode is null ? null : Url(urlNode);
         TlsPolicy? tls = section["tls"] is { } t ? Tls(t) : null;
-        if (url is { Scheme: "unix" } && section["tls"] is { } useless) useless.Problem("a unix socket has no TLS", "Remove \"tls\", or use a tcp:// url.");
+        if (url is { Scheme: "unix" or "ssh" } && section["tls"] is { } useless)
+            useless.Problem(url.Scheme == "unix" ? "a unix socket has no TLS" : "ssh encrypts by itself", "Remove \"tls\", or use a tcp:// url.");
         return url is null ? null : new DockerConnectPolicy(url, tls);
     }
 
@@ -53,8 +54,10 @@ internal sealed class ConnectReader(Func<string, string> resolve)
             case "tcp" when url.UserInfo.Length > 0: node.Problem("the address holds a user or password, which an engine does not take", "Use \"tls\" with a client certificate."); return null;
             case "tcp" when url.Host.Length > 0 && url.AbsolutePath is "" or "/": return url.Port > 0 ? url : new UriBuilder(url) { Port = 2375 }.Uri;
             case "tcp": node.Problem($"\"{text}\" is no address of an engine", "Write only host and port: \"tcp://10.0.0.3:2376\"."); return null;
-            case "ssh": node.Problem("ssh:// connections are not supported by this version", "Forward the socket (ssh -L /tmp/remote.sock:/var/run/docker.sock HOST) and use unix:///tmp/remote.sock."); return null;
-            case "http" or "https": node.Problem($"an engine's address begins with unix:// or tcp://, not {url.Scheme}://", $"Write \"tcp://{url.Authority}\", with \"tls\" beside it for https."); return null;
+            case "ssh" when url.UserInfo.Contains(':'): node.Problem("the address holds a password, which ssh does not take", "Give ssh a key without a passphrase: \"ssh://root@10.0.0.3\"."); return null;
+            case "ssh" when url.Host.Length > 0 && url.Query.Length == 0 && url.Fragment.Length == 0 && !url.UserInfo.StartsWith('-'): return url;
+            case "ssh": node.Problem($"\"{text}\" is no address of a host", "Write \"ssh://user@host\", \"ssh://user@host:port\" or \"ssh://user@host/path/of/docker.sock\"."); return null;
+            case "http" or "https": node.Problem($"an engine's address begins with unix://, tcp:// or ssh://, not {url.Scheme}://", $"Write \"tcp://{url.Authority}\", with \"tls\" beside it for https."); return null;
             default: node.Problem($"\"{url.Scheme}://\" is no way to reach an engine", $"Write {Example}."); return null;
         }
     }

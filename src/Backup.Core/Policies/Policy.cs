@@ -61,7 +61,7 @@ public sealed record EnvironmentPolicy(
 /// <summary>How an environment is reached.</summary>
 public abstract record ConnectPolicy;
 
-/// <param name="Url"><c>unix:///path</c> or <c>tcp://host:port</c>.</param>
+/// <param name="Url"><c>unix:///path</c>, <c>tcp://host:port</c> or <c>ssh://[user@]host[:port][/path/of/the/socket]</c>.</param>
 /// <param name="Tls">Null = none.</param>
 public sealed record DockerConnectPolicy(Uri Url, TlsPolicy? Tls) : ConnectPolicy;
 

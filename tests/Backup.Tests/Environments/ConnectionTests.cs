@@ -146,7 +146,7 @@ public sealed class ConnectionTests(EngineFixture engine)
 
     [Fact]
     public void An_unknown_scheme_is_a_mistake_in_the_policy() =>
-        Should.Throw<BackupException>(() => DockerConnection.For(new DockerConnectPolicy(new Uri("ssh://host"), null))).Kind.ShouldBe(FailureKind.Usage);
+        Should.Throw<BackupException>(() => DockerConnection.For(new DockerConnectPolicy(new Uri("npipe://host"), null))).Kind.ShouldBe(FailureKind.Usage);
 
     private static (string Cert, string Key) SelfSigned(string folder)
     {

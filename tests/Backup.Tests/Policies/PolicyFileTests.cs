@@ -129,8 +129,12 @@ public sealed class PolicyFileTests
     }
 
     [Theory]
-    [InlineData("\"ssh://host\"", "not supported by this version")]
-    [InlineData("\"http://host:2375\"", "begins with unix:// or tcp://")]
+    [InlineData("\"ssh://user:word@host\"", "a password, which ssh does not take")]
+    [InlineData("\"ssh:///var/run/docker.sock\"", "no address of a host")]
+    [InlineData("\"ssh://host?x\"", "no address of a host")]
+    [InlineData("{ \"type\": \"docker\", \"url\": \"ssh://host\", \"tls\": {} }", "ssh encrypts by itself")]
+    [InlineData("{ \"type\": \"ssh\", \"url\": \"ssh://host\" }", "no connection type \"ssh\"")]
+    [InlineData("\"http://host:2375\"", "begins with unix://, tcp:// or ssh://")]
     [InlineData("\"/var/run/docker.sock\"", "no address of an engine")]
     [InlineData("\"unix://var/run/docker.sock\"", "absolute path")]
     [InlineData("\"tcp://u:p@host:1\"", "user or password")]
@@ -151,6 +155,16 @@ public sealed class PolicyFileTests
         One("""{ "connect": { "type": "docker", "url": "tcp://10.0.0.3:2376", "tls": { "ca": "ca.pem", "cert": "/tls/c.pem", "key": "file:k.pem" } } }""").Connect
             .ShouldBe(new DockerConnectPolicy(new Uri("tcp://10.0.0.3:2376"), new TlsPolicy("/etc/backup/ca.pem", "/tls/c.pem", new Secret("file:/etc/backup/k.pem", "$.environments.e.connect.tls.key"))));
         ((DockerConnectPolicy)One("""{ "connect": "tcp://10.0.0.3" }""").Connect).Url.Port.ShouldBe(2375);
+    }
+
+    [Theory]
+    [InlineData("ssh://host")]
+    [InlineData("ssh://root@host:2222")]
+    [InlineData("ssh://root@[::1]/run/user/1000/docker.sock")]
+    public void An_ssh_address_is_read_as_text_and_as_url(string url)
+    {
+        One($$"""{ "connect": "{{url}}" }""").Connect.ShouldBe(new DockerConnectPolicy(new Uri(url), null));
+        One($$"""{ "connect": { "type": "docker", "url": "{{url}}" } }""").Connect.ShouldBe(new DockerConnectPolicy(new Uri(url), null));
     }
 
     [Fact]

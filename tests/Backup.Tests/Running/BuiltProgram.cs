@@ -12,10 +12,15 @@ public sealed record ProgramResult(int ExitCode, string Output, string Error)
 /// <summary>The program as a user has it: the published file in $BACKUP_TEST_BINARY, else the one built beside the tests.</summary>
 public static partial class BuiltProgram
 {
-    public static RunningProgram Start(IReadOnlyDictionary<string, string> surroundings, params string[] arguments)
+    public static RunningProgram Start(IReadOnlyDictionary<string, string> surroundings, params string[] arguments) => Start([], surroundings, arguments);
+
+    /// <summary>In a process group of its own, as a shell starts a job.</summary>
+    public static RunningProgram StartGroup(IReadOnlyDictionary<string, string> surroundings, params string[] arguments) => Start(["setsid"], surroundings, arguments);
+
+    private static RunningProgram Start(string[] by, IReadOnlyDictionary<string, string> surroundings, string[] arguments)
     {
         string? binary = Environment.GetEnvironmentVariable("BACKUP_TEST_BINARY") is { Length: > 0 } given ? given : null;
-        string[] command = binary is null ? ["dotnet", Path.Combine(AppContext.BaseDirectory, "backup.dll"), .. arguments] : [binary, .. arguments];
+        string[] command = [.. by, .. binary is null ? ["dotnet", Path.Combine(AppContext.BaseDirectory, "backup.dll")] : (string[])[binary], .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
         foreach ((string key, string value) in surroundings) start.Environment[key] = value;
         return new RunningProgram(Process.Start(start)!);
@@ -64,6 +69,9 @@ public sealed class RunningProgram : IDisposable
         BuiltProgram.Signal(_process.Id, signal);
         return true;
     }
+
+    /// <summary>To every process of its group, as a terminal sends Ctrl-C.</summary>
+    public void SignalGroup(PosixSignal signal) => BuiltProgram.Signal(-_process.Id, signal);
 
     public async Task<ProgramResult> EndAsync(TimeSpan? limit = null)
     {

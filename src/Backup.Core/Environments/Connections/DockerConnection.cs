@@ -14,10 +14,11 @@ public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddres
     public static DockerConnection For(DockerConnectPolicy policy) => policy.Url.Scheme switch
     {
         "unix" => UnixSocketConnection.Create(policy.Url),
+        "ssh" => SshConnection.Create(policy.Url),
         "tcp" or "http" or "https" => TcpConnection.Create(policy.Url, policy.Tls),
         string scheme => throw new BackupException(
             $"cannot connect to {policy.Url.OriginalString}: the scheme '{scheme}' is not known",
-            "use unix:///path/of/the/socket or tcp://host:port", FailureKind.Usage),
+            "use unix:///path/of/the/socket, tcp://host:port or ssh://user@host", FailureKind.Usage),
     };
 
     /// <summary>What all kinds share: nothing of the machine's proxy settings, nothing decompressed on the way, no cookies, no redirects.</summary>
