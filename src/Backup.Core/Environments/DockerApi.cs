@@ -133,15 +133,7 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     internal async Task<Stream> ReadArchiveAsync(string id, string path, string doing, CancellationToken cancel)
     {
         HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Get, ArchivePath(id, path), null, doing, Http.Stall, cancel).ConfigureAwait(false);
-        try
-        {
-            return await OpenAsync(answer, doing, cancel).ConfigureAwait(false);
-        }
-        catch
-        {
-            answer.Dispose();
-            throw;
-        }
+        return await OpenOrDisposeAsync(answer, doing, cancel).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -179,8 +171,9 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
 
     // ---- exec
 
-    internal async Task<string> CreateExecAsync(string containerId, IReadOnlyList<string> command, string doing, CancellationToken cancel) =>
-        (await Http.PostAsync($"containers/{Escape(containerId)}/exec", new ExecRequest(command, true, true, false),
+    /// <param name="input">It will be given standard input.</param>
+    internal async Task<string> CreateExecAsync(string containerId, IReadOnlyList<string> command, bool input, string doing, CancellationToken cancel) =>
+        (await Http.PostAsync($"containers/{Escape(containerId)}/exec", new ExecRequest(command, input, true, true, false),
             DockerJson.Default.ExecRequest, DockerJson.Default.IdAnswer, doing, cancel).ConfigureAwait(false)).Id;
 
     /// <summary>Starts it and reads what it writes until it ends. Without an upgrade of the connection, so that it passes every proxy.</summary>
@@ -189,8 +182,13 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
         HttpContent body = DockerHttp.Json(new ExecStartRequest(false, false), DockerJson.Default.ExecStartRequest);
         using HttpResponseMessage answer = await Http.SendAsync(
             HttpMethod.Post, $"exec/{execId}/start", body, doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false);
-        // No stall limit: a command may be silent for as long as its own timeout allows.
         await using Stream frames = await answer.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
+        return await ReadExecAsync(frames, doing, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Without a stall limit: a command may be silent for as long as its own timeout allows.</summary>
+    internal async Task<ExecOutput> ReadExecAsync(Stream frames, string doing, CancellationToken cancel)
+    {
         try
         {
             return await ExecOutput.ReadAsync(frames, Http.Environment, doing, cancel).ConfigureAwait(false);
@@ -200,6 +198,18 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
             throw EngineFailure.Translate(Http.Environment, Http.Display, doing, e);
         }
     }
+
+    /// <summary>Starts it and hands out the engine's frames as they come. Disposing cuts the connection, the command goes on.</summary>
+    internal async Task<Stream> OpenExecAsync(string execId, string doing, CancellationToken cancel)
+    {
+        HttpContent body = DockerHttp.Json(new ExecStartRequest(false, false), DockerJson.Default.ExecStartRequest);
+        HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Post, $"exec/{execId}/start", body, doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+        return await OpenOrDisposeAsync(answer, doing, cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Starts it over a connection that from then on carries its input, unframed, and its output, in frames; the answer's content is both.</summary>
+    internal Task<HttpResponseMessage> AttachExecAsync(string execId, string doing, CancellationToken cancel) =>
+        Http.UpgradeAsync($"exec/{execId}/start", DockerHttp.Json(new ExecStartRequest(false, false), DockerJson.Default.ExecStartRequest), doing, cancel);
 
     internal Task<ExecState> ExecStateAsync(string execId, string doing, CancellationToken cancel) =>
         Http.GetAsync($"exec/{execId}/json", DockerJson.Default.ExecState, doing, cancel);
@@ -215,6 +225,19 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     {
         Stream body = await answer.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
         return new GuardedStream(body, Http, doing, answer);
+    }
+
+    private async Task<GuardedStream> OpenOrDisposeAsync(HttpResponseMessage answer, string doing, CancellationToken cancel)
+    {
+        try
+        {
+            return await OpenAsync(answer, doing, cancel).ConfigureAwait(false);
+        }
+        catch
+        {
+            answer.Dispose();
+            throw;
+        }
     }
 
     public void Dispose() => Http.Dispose();

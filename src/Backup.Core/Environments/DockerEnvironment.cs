@@ -17,8 +17,6 @@ public sealed class DockerEnvironment : IEnvironment
     /// <summary>Enough of a tar for its root entry with extended headers.</summary>
     private const int HeadSize = 64 * 1024;
 
-    private static readonly TimeSpan ExitPoll = TimeSpan.FromMilliseconds(50);
-
     private readonly DockerApi _api;
     private readonly RunContext _context;
     private readonly HelperContainers _helpers;
@@ -98,25 +96,31 @@ public sealed class DockerEnvironment : IEnvironment
 
     public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
     {
-        string doing = $"run \"{string.Join(' ', command)}\" in container {DockerApi.Short(containerId)}";
         using var deadline = new CancellationTokenSource(timeout, _context.Time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            string exec = await _api.CreateExecAsync(containerId, command, doing, both.Token).ConfigureAwait(false);
-            ExecOutput output = await _api.StartExecAsync(exec, doing, both.Token).ConfigureAwait(false);
-            while (true)
-            {
-                ExecState state = await _api.ExecStateAsync(exec, doing, both.Token).ConfigureAwait(false);
-                if (state is { Running: not true, ExitCode: { } code }) return new ExecResult(code, output.Output, output.Error);
-                await Task.Delay(ExitPoll, _context.Time, both.Token).ConfigureAwait(false);
-            }
+            DockerExec exec = await DockerExec.CreateAsync(_api, containerId, command, both.Token).ConfigureAwait(false);
+            return await exec.RunAsync(both.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException e) when (!cancel.IsCancellationRequested && deadline.IsCancellationRequested)
         {
-            throw new EnvironmentException(Name, $"cannot {doing}: it did not end within {timeout.TotalSeconds:0.###} s",
+            throw new EnvironmentException(Name, $"cannot {DockerExec.Describe(containerId, command)}: it did not end within {timeout.TotalSeconds:0.###} s",
                 "the command goes on in the container; raise the timeout in the policy, or mend the command", inner: e);
         }
+    }
+
+    public async Task<Stream> OpenExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel)
+    {
+        DockerExec exec = await DockerExec.CreateAsync(_api, containerId, command, cancel).ConfigureAwait(false);
+        return await exec.OpenAsync(cancel).ConfigureAwait(false);
+    }
+
+    public async Task<ExecResult> LoadAsync(
+        string containerId, IReadOnlyList<string> command, long length, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        DockerExec exec = await DockerExec.CreateAsync(_api, containerId, command, cancel, length).ConfigureAwait(false);
+        return await exec.LoadAsync(length, write, cancel).ConfigureAwait(false);
     }
 
     public async Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel)

@@ -89,10 +89,22 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel).ConfigureAwait(false);
     }
 
+    /// <summary>Sends a POST after whose answer's head both sides use the connection as they like; its content is that connection.</summary>
+    internal async Task<HttpResponseMessage> UpgradeAsync(string path, HttpContent body, string doing, CancellationToken cancel)
+    {
+        Version version = await VersionAsync(cancel).ConfigureAwait(false);
+        return await SendRawAsync(HttpMethod.Post, $"v{version}/{path}", body, doing, ShortCall, cancel, upgrade: true).ConfigureAwait(false);
+    }
+
     private async Task<HttpResponseMessage> SendRawAsync(
-        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel)
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false)
     {
         using var request = new HttpRequestMessage(method, new Uri(connection.BaseAddress, path)) { Content = body, Version = HttpVersion.Version11 };
+        if (upgrade)
+        {
+            request.Headers.Connection.Add("Upgrade");
+            request.Headers.Upgrade.Add(new ProductHeaderValue("tcp"));
+        }
         request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity"));
         // An empty body with a length, never chunked: engines refuse "start" with anything that may be a body.
         if (body is null && method == HttpMethod.Post) request.Content = new ByteArrayContent([]);
@@ -102,7 +114,11 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         try
         {
             answer = await _http.SendAsync(request, both.Token).ConfigureAwait(false);
-            if (answer.IsSuccessStatusCode || answer.StatusCode == HttpStatusCode.NotModified) return answer;
+            if (upgrade && answer.IsSuccessStatusCode)
+                throw new EnvironmentException(environment, $"cannot {doing}: something between here and the engine does not pass standard input on",
+                    "connect to the engine directly, or write the dump to a file with --output and load it by hand");
+            if (answer.IsSuccessStatusCode || answer.StatusCode == HttpStatusCode.NotModified || upgrade && answer.StatusCode == HttpStatusCode.SwitchingProtocols)
+                return answer;
             string text = await answer.Content.ReadAsStringAsync(both.Token).ConfigureAwait(false);
             throw EngineFailure.Refusal(environment, doing, answer.StatusCode, text);
         }

@@ -22,6 +22,20 @@ public interface IEnvironment : IAsyncDisposable
     Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel);
 
     /// <summary>
+    /// Starts a command in a running container and hands out what it writes to standard output, of any length. The stream ends only after the
+    /// command ended with exit code 0: another code, or output that was cut, makes the read throw. Disposing it early does not end the command.
+    /// </summary>
+    Task<Stream> OpenExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel);
+
+    /// <summary>
+    /// Runs a command that reads standard input to its end, and waits for its end. It sees exactly <paramref name="length"/> bytes, those that
+    /// <paramref name="write"/> pushes; if that throws, the command sees an early end and what was thrown comes out. An exit code other than 0 throws.
+    /// </summary>
+    /// <returns>What it wrote, cut at 64 KiB.</returns>
+    Task<ExecResult> LoadAsync(
+        string containerId, IReadOnlyList<string> command, long length, Func<Stream, CancellationToken, Task> write, CancellationToken cancel);
+
+    /// <summary>
     /// Does all that a read needs beforehand (the helper container that serves it), so that nothing of it falls into the time in which
     /// containers are held. A source that is not there is NotFound.
     /// </summary>

@@ -367,4 +367,110 @@ public abstract class EnvironmentContract : IAsyncLifetime
         left.ShouldNotContain(c => c.HelperOfRun != null);
         left.ShouldContain(c => c.Id == stranger);
     }
+
+    // ---- commands whose output or input has no bound
+
+    /// <summary>3,000,000 bytes <c>x</c> to standard output and as many to standard error, then exit code 0.</summary>
+    protected static readonly string[] Writes3Mb = Script("head -c 3000000 /dev/zero | tr '\\0' e >&2; head -c 3000000 /dev/zero | tr '\\0' x");
+
+    /// <summary><c>half</c> to standard output, <c>disk is full</c> to standard error, then exit code 3.</summary>
+    protected static readonly string[] FailsHalfWay = Script("echo half; echo disk is full >&2; exit 3");
+
+    /// <summary>Reads all input and writes how many bytes it was.</summary>
+    protected static readonly string[] Counts = Script("wc -c");
+
+    /// <summary>Reads a little, says <c>bad input</c> to standard error, and ends with exit code 4.</summary>
+    protected static readonly string[] RefusesInput = Script("head -c 10 >/dev/null; echo bad input >&2; exit 4");
+
+    protected static string[] Script(string text) => ["/bin/sh", "-c", text];
+
+    [Fact(Timeout = Limit)]
+    public async Task The_output_of_a_command_is_a_stream_of_any_length()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        await using Stream output = await Environment.OpenExecAsync(id, Writes3Mb, default);
+        using var all = new MemoryStream();
+        await output.CopyToAsync(all);
+        all.Length.ShouldBe(3_000_000);
+        all.ToArray().ShouldAllBe(b => b == 'x');
+        (await output.ReadAsync(new byte[10])).ShouldBe(0, "the end stays the end");
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_command_that_fails_after_it_wrote_something_does_not_come_to_a_clean_end()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        await using Stream output = await Environment.OpenExecAsync(id, FailsHalfWay, default);
+        using var all = new MemoryStream();
+        EnvironmentException e = await Should.ThrowAsync<EnvironmentException>(output.CopyToAsync(all));
+        e.Problem.ShouldContain("exit code 3: disk is full");
+        System.Text.Encoding.ASCII.GetString(all.ToArray()).ShouldBe("half\n");
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_stream_that_is_given_up_early_and_a_cancelled_one_end_at_once()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        await using (Stream given = await Environment.OpenExecAsync(id, Writes3Mb, default)) await given.ReadExactlyAsync(new byte[10]);
+        using var cancel = new CancellationTokenSource();
+        await using Stream output = await Environment.OpenExecAsync(id, Writes3Mb, cancel.Token);
+        await output.ReadExactlyAsync(new byte[10], cancel.Token);
+        await cancel.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(async () => await output.CopyToAsync(Stream.Null, cancel.Token));
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(3_000_000)]
+    public async Task A_command_is_given_exactly_the_input_that_was_announced(int length)
+    {
+        string id = await NewContainerAsync(null, running: true);
+        ExecResult result = await Environment.LoadAsync(id, Counts, length, (input, cancel) => input.WriteAsync(new byte[length], cancel).AsTask(), default);
+        result.ExitCode.ShouldBe(0);
+        result.Output.Trim().ShouldBe($"{length}");
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(10)]
+    [InlineData(3_000_000)]
+    public async Task A_command_that_takes_only_part_of_its_input_and_fails_says_why(int length)
+    {
+        string id = await NewContainerAsync(null, running: true);
+        EnvironmentException e = await Should.ThrowAsync<EnvironmentException>(Environment.LoadAsync(id, RefusesInput, length, async (input, cancel) =>
+        {
+            for (int left = length; left > 0; left -= 10) await input.WriteAsync(new byte[10], cancel);
+        }, default));
+        e.Problem.ShouldContain("exit code 4: bad input");
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task What_the_writer_of_an_input_throws_comes_out()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        var thrown = new InvalidOperationException("the snapshot is damaged");
+        Exception? caught = await Record.ExceptionAsync(() => Environment.LoadAsync(id, Counts, 100, async (input, cancel) =>
+        {
+            await input.WriteAsync(new byte[50], cancel);
+            throw thrown;
+        }, default));
+        caught.ShouldBeSameAs(thrown);
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(99)]
+    [InlineData(101)]
+    public async Task An_input_of_another_length_than_announced_is_refused(int written)
+    {
+        string id = await NewContainerAsync(null, running: true);
+        await Should.ThrowAsync<InvalidDataException>(Environment.LoadAsync(id, Counts, 100, (input, cancel) => input.WriteAsync(new byte[written], cancel).AsTask(), default));
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_container_that_does_not_run_has_neither_output_nor_input()
+    {
+        string id = await NewContainerAsync(null, running: false);
+        await Should.ThrowAsync<EnvironmentException>(Environment.OpenExecAsync(id, Counts, default));
+        await Should.ThrowAsync<EnvironmentException>(Environment.LoadAsync(id, Counts, 1, (_, _) => Task.CompletedTask, default));
+    }
 }

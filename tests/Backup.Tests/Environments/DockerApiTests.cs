@@ -176,6 +176,52 @@ public sealed class DockerApiTests
         else (await exec).ShouldBe(new ExecResult(5, output, error!));
     }
 
+    [Theory(Timeout = Limit)]
+    [InlineData(8, 0, "cut the output short")]
+    [InlineData(11, 0, "cut the output short")]
+    [InlineData(16, 0, "cut the output short")]
+    [InlineData(24, 0, null)]
+    [InlineData(24, 5, "exit code 5: err")]
+    public async Task A_stream_of_output_ends_only_with_its_last_frame_and_exit_code_0(int length, int exitCode, string? problem)
+    {
+        byte[] frames = [1, 0, 0, 0, 0, 0, 0, 5, .. "hello"u8, 2, 0, 0, 0, 0, 0, 0, 3, .. "err"u8];
+        int asked = 0;
+        await using var engine = new ScriptedEngine(async (request, connection) =>
+        {
+            if (request.EndsWith("/exec", StringComparison.Ordinal)) await JsonAsync(connection, """{"Id":"e"}""", "201 Created");
+            else if (request.EndsWith("/start", StringComparison.Ordinal))
+            {
+                await HeadAsync(connection, "Content-Type: application/vnd.docker.raw-stream\r\n");
+                await connection.WriteAsync(frames.AsMemory(0, length));
+            }
+            else await JsonAsync(connection, ++asked == 1 ? """{"Running":true,"ExitCode":null}""" : $$"""{"Running":false,"ExitCode":{{exitCode}}}""");
+        });
+        await using DockerEnvironment environment = Open(engine);
+        await using Stream output = await environment.OpenExecAsync("c", ["x"], default);
+        Task copying = output.CopyToAsync(Stream.Null);
+        if (problem is null) await copying;
+        else (await Should.ThrowAsync<EnvironmentException>(copying)).Problem.ShouldContain(problem);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_gateway_that_does_not_hand_on_standard_input_is_told_before_any_of_it_is_sent()
+    {
+        await using var engine = new ScriptedEngine(async (request, connection) =>
+        {
+            if (request.EndsWith("/exec", StringComparison.Ordinal)) await JsonAsync(connection, """{"Id":"e"}""", "201 Created");
+            else await HeadAsync(connection, "Content-Type: application/vnd.docker.raw-stream\r\n");
+        });
+        await using DockerEnvironment environment = Open(engine);
+        bool asked = false;
+        EnvironmentException e = await Should.ThrowAsync<EnvironmentException>(environment.LoadAsync("c", ["x"], 1, (_, _) =>
+        {
+            asked = true;
+            return Task.CompletedTask;
+        }, default));
+        e.Problem.ShouldContain("does not pass standard input on");
+        asked.ShouldBeFalse();
+    }
+
     [Fact(Timeout = Limit)]
     public async Task Names_are_encoded_in_addresses()
     {

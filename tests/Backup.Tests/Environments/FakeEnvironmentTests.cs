@@ -14,7 +14,15 @@ public sealed class FakeEnvironmentTests : EnvironmentContract
     private readonly FakeEnvironment _fake = new("fake", new RunContext(TimeProvider.System, RandomNumberGenerator.Fill, new Progress<RunEvent>()));
     private int _names;
 
-    protected override Task<IEnvironment> OpenAsync() => Task.FromResult<IEnvironment>(_fake);
+    protected override Task<IEnvironment> OpenAsync()
+    {
+        _fake.OnOpenExec = (_, command) => command == Writes3Mb ? new FakeOutput([.. Enumerable.Repeat((byte)'x', 3_000_000)])
+            : command == FailsHalfWay ? new FakeOutput([.. "half\n"u8], 3, "disk is full") : throw new InvalidOperationException(string.Join(' ', command));
+        _fake.OnLoad = (_, command, input) => command == Counts ? new ExecResult(0, $"{input.Length}\n", "")
+            : command == RefusesInput ? new ExecResult(4, "", "bad input") : throw new InvalidOperationException(string.Join(' ', command));
+        return Task.FromResult<IEnvironment>(_fake);
+    }
+
     protected override Task CloseAsync() => Task.CompletedTask;
     protected override string NewVolumeName() => $"v{_names++}";
 

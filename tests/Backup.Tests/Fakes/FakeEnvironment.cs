@@ -5,7 +5,7 @@ using Backup.Tests.Environments;
 namespace Backup.Tests.Fakes;
 
 /// <summary>One call of an environment, counted from 1.</summary>
-/// <param name="Operation">inspect, find, pause, unpause, stop, start, exec, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
+/// <param name="Operation">inspect, find, pause, unpause, stop, start, exec, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
 /// <param name="Subject">The container's id, or the source.</param>
 public sealed record EnvironmentCall(int Number, string Operation, string Subject);
 
@@ -18,12 +18,15 @@ public abstract record EnvironmentFault
     /// <summary>The call does its work and then fails: the answer was lost.</summary>
     public sealed record After(Exception Error) : EnvironmentFault;
 
-    /// <summary>For open: a clean end of the stream after so many bytes.</summary>
+    /// <summary>For open and openExec: a clean end of the stream after so many bytes; for openExec with exit code 0.</summary>
     public sealed record EndsEarly(long Bytes) : EnvironmentFault;
 
-    /// <summary>For open: the stream breaks after so many bytes.</summary>
+    /// <summary>For open and openExec: the stream breaks after so many bytes.</summary>
     public sealed record Breaks(long Bytes, Exception Error) : EnvironmentFault;
 }
+
+/// <summary>What a command writes to standard output, and how it ends.</summary>
+public sealed record FakeOutput(byte[] Bytes, int ExitCode = 0, string Error = "");
 
 /// <summary>
 /// A strict engine in memory. It refuses what an engine refuses (pausing what does not run, commands in what is paused, filling what is not there),
@@ -47,6 +50,12 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     /// <summary>Answers exec in a running container; the default is success without output.</summary>
     public Func<ContainerFacts, IReadOnlyList<string>, ExecResult> OnExec { get; set; } = (_, _) => new ExecResult(0, "", "");
+
+    /// <summary>What a command writes to standard output as a stream, and how it ends; by default it writes nothing.</summary>
+    public Func<ContainerFacts, IReadOnlyList<string>, FakeOutput> OnOpenExec { get; set; } = (_, _) => new FakeOutput([]);
+
+    /// <summary>Answers a command that was given all of its input.</summary>
+    public Func<ContainerFacts, IReadOnlyList<string>, byte[], ExecResult> OnLoad { get; set; } = (_, _, _) => new ExecResult(0, "", "");
 
     /// <summary>A command goes on until this is done, also when its caller, cancelled, no longer listens.</summary>
     public Func<ContainerFacts, IReadOnlyList<string>, Task> ExecGoesOn { get; set; } = (_, _) => Task.CompletedTask;
@@ -159,12 +168,38 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     {
         (ContainerFacts container, ExecResult result) = await Do("exec", containerId, cancel, () =>
         {
-            ContainerFacts now = Find(containerId) ?? throw NotFound($"No such container: {containerId}");
-            if (now.State != "running") throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
+            ContainerFacts now = Commanded(containerId);
             return (now, OnExec(now, command));
         });
         await ExecGoesOn(container, command).WaitAsync(cancel);
         return result;
+    }
+
+    public Task<Stream> OpenExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) => Do<Stream>("openExec", containerId, cancel, fault =>
+    {
+        ContainerFacts now = Commanded(containerId);
+        FakeOutput output = OnOpenExec(now, command);
+        EnvironmentException? end = output.ExitCode == 0 ? null : Refused($"{now.Name}: the command ended with exit code {output.ExitCode}: {output.Error}");
+        return fault switch
+        {
+            EnvironmentFault.After after => throw after.Error,
+            EnvironmentFault.EndsEarly early => new FaultyStream(output.Bytes, early.Bytes, null),
+            EnvironmentFault.Breaks breaks => new FaultyStream(output.Bytes, breaks.Bytes, breaks.Error),
+            _ => new FaultyStream(output.Bytes, output.Bytes.Length, end),
+        };
+    });
+
+    public async Task<ExecResult> LoadAsync(
+        string containerId, IReadOnlyList<string> command, long length, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    {
+        (ContainerFacts container, EnvironmentFault? fault) = await Do("load", containerId, cancel, f => (Commanded(containerId), f));
+        using var input = new MemoryStream();
+        await write(input, cancel);
+        cancel.ThrowIfCancellationRequested();
+        if (input.Length != length) throw new InvalidDataException($"{input.Length} bytes instead of the {length} that were announced");
+        ExecResult result = OnLoad(container, command, input.ToArray());
+        if (fault is EnvironmentFault.After after) throw after.Error;
+        return result.ExitCode == 0 ? result : throw Refused($"{container.Name}: the command ended with exit code {result.ExitCode}: {result.Error}");
     }
 
     public Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel) => Do<ISourceHandle>("prepare", source.ToString(), cancel, () =>
@@ -298,6 +333,12 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     private ContainerFacts? Find(string idOrName) =>
         _containers.TryGetValue(idOrName, out ContainerFacts? byId) ? byId : _containers.Values.FirstOrDefault(c => c.Name == idOrName);
+
+    private ContainerFacts Commanded(string id)
+    {
+        ContainerFacts now = Find(id) ?? throw NotFound($"No such container: {id}");
+        return now.State == "running" ? now : throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
+    }
 
     private string PlanEmpty(SourceRef target)
     {
