@@ -23,7 +23,14 @@ internal sealed record FailureJson(string Environment, string? Volume, string Pr
 
 internal sealed record DamagedJson(string Store, string Key, string Problem);
 
-internal sealed record HeldJson(string Container, string Mode, IReadOnlyList<string>? Before, IReadOnlyList<string>? After, string Reason);
+/// <param name="Before">Of the first of the hooks; all of them are in <paramref name="Hooks"/>.</param>
+internal sealed record HeldJson(
+    string Container, string Mode, IReadOnlyList<string>? Before, IReadOnlyList<string>? After, string Reason, IReadOnlyList<HookJson> Hooks);
+
+internal sealed record HookJson(IReadOnlyList<string>? Before, IReadOnlyList<string>? After, double TimeoutSeconds);
+
+/// <param name="Volumes">One point in time; their details stand in the environment's list.</param>
+internal sealed record GroupPlanJson(string Group, string Why, IReadOnlyList<string> Volumes, IReadOnlyList<HeldJson> Quiesce);
 
 internal sealed record VolumePlanJson(
     string Volume, string Store, string Consistency, string? Note, long? ExpectedBytes, string ExpectedSource,
@@ -37,7 +44,7 @@ internal sealed record DecisionJson(string Id, string Environment, string Volume
 
 internal sealed record EnvironmentPlanJson(
     string Environment, string Engine, IReadOnlyList<VolumePlanJson> Volumes, IReadOnlyList<SkippedJson> Skipped,
-    IReadOnlyList<ProblemJson> Warnings, IReadOnlyList<DecisionJson> Retention);
+    IReadOnlyList<ProblemJson> Warnings, IReadOnlyList<DecisionJson> Retention, IReadOnlyList<GroupPlanJson> Groups);
 
 internal sealed record PlanJson(IReadOnlyList<EnvironmentPlanJson> Environments, IReadOnlyList<FailureJson> Failures);
 

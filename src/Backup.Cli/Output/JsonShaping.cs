@@ -27,7 +27,12 @@ internal static class JsonShaping
     public static DecisionJson Shape(RetentionDecision d) =>
         new(d.Snapshot.Id, d.Snapshot.Environment, d.Snapshot.Volume, d.Snapshot.TakenAt, d.Keep, d.Reasons);
 
-    public static HeldJson Shape(QuiesceStep q) => new(q.Container.Name, q.Mode.ToString().ToLowerInvariant(), q.Before, q.After, q.Reason);
+    public static HeldJson Shape(QuiesceStep q) => new(
+        q.Container.Name, q.Mode.ToString().ToLowerInvariant(), q.Hooks.FirstOrDefault()?.Before, q.Hooks.FirstOrDefault()?.After, q.Reason,
+        [.. q.Hooks.Select(h => new HookJson(h.Before, h.After, h.Timeout.TotalSeconds))]);
+
+    public static GroupPlanJson Shape(GroupStep g) =>
+        new(g.Name, g.Why, [.. g.Volumes.Select(v => v.Source.ToString())], [.. g.Quiesce.Select(Shape)]);
 
     public static EnvironmentPlanJson Shape(EnvironmentPlan e) => new(
         e.Plan.Environment,
@@ -35,7 +40,8 @@ internal static class JsonShaping
         [.. e.Plan.Volumes.Select(Shape)],
         [.. e.Plan.Skipped.Select(s => new SkippedJson(s.Source.ToString(), s.Reason))],
         [.. e.Plan.Warnings.Select(w => new ProblemJson(w.Problem, w.Hint))],
-        [.. e.Retention.Select(Shape)]);
+        [.. e.Retention.Select(Shape)],
+        [.. e.Plan.Groups.Select(Shape)]);
 
     public static VolumePlanJson Shape(VolumeStep v) => new(
         v.Source.ToString(), v.Policy.Store, v.Consistency, v.Note, v.ExpectedBytes, v.ExpectedSource,

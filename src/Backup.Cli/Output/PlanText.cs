@@ -13,7 +13,12 @@ internal static class PlanText
         {
             BackupPlan plan = environment.Plan;
             writer.WriteLine($"{plan.Environment}: {Text.Count(plan.Volumes.Count, "volume")} on {plan.Engine.HostName} (engine {plan.Engine.Version})");
-            for (int i = 0; i < plan.Volumes.Count; i++) Volume(writer, i + 1, plan.Volumes[i]);
+            int number = 0;
+            foreach (GroupStep group in plan.Groups)
+            {
+                if (group.Volumes.Count > 1) writer.WriteLine($"  group {Text.Plain(group.Name)}: one point in time ({Text.Plain(group.Why)})");
+                foreach (VolumeStep step in group.Volumes) Volume(writer, ++number, step);
+            }
             foreach (SkippedSource skipped in plan.Skipped) writer.WriteLine($"  skipped  {Text.Plain(skipped.Source.ToString())}: {skipped.Reason}");
             foreach (PlanWarning warning in plan.Warnings) ErrorText.Write(writer, "warning:", warning.Problem, warning.Hint, "  ");
             Retention(writer, environment.Retention, zone, verbose);
@@ -25,9 +30,9 @@ internal static class PlanText
     public static string Held(QuiesceStep step)
     {
         var how = new List<string>();
-        if (step.Before is not null) how.Add($"run {Command(step.Before)}");
+        how.AddRange(step.Hooks.Where(h => h.Before is not null).Select(h => $"run {Command(h.Before!)}"));
         if (step.Mode != QuiesceMode.None) how.Add(step.Mode == QuiesceMode.Stop ? "stop" : "pause");
-        if (step.After is not null) how.Add($"afterwards run {Command(step.After)}");
+        how.AddRange(step.Hooks.Where(h => h.After is not null).Reverse().Select(h => $"afterwards run {Command(h.After!)}"));
         return $"{step.Container.Name}: {string.Join(", ", how)} ({step.Reason})";
     }
 

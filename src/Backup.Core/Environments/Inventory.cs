@@ -42,13 +42,15 @@ public sealed record ContainerFacts(
     IReadOnlyList<MountFacts> Mounts)
 {
     public bool Running => State is "running" or "restarting";
-    public string? ComposeProject => Labels.GetValueOrDefault("com.docker.compose.project");
+    public string? ComposeProject => Labels.GetValueOrDefault(ProjectLabel);
     public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");
     public string? ComposeNumber => Labels.GetValueOrDefault("com.docker.compose.container-number");
     public bool SwarmTask => Labels.ContainsKey("com.docker.swarm.task.id");
     /// <summary>A helper of ours carries this label; its value is the id of the run that made it.</summary>
     public string? HelperOfRun => Labels.GetValueOrDefault(HelperLabel);
     public const string HelperLabel = "backup.helper.run";
+    /// <summary>Compose puts it on containers and volumes alike.</summary>
+    public const string ProjectLabel = "com.docker.compose.project";
 }
 
 /// <param name="Kind"><c>volume</c>, <c>bind</c>, <c>tmpfs</c>, … as the engine names it.</param>

@@ -5,19 +5,34 @@ using Backup.Snapshots;
 namespace Backup.Planning;
 
 /// <summary>What a run does to one environment: the very object that a dry run prints and a real run executes.</summary>
+/// <param name="Groups">In the order of doing, one after the other.</param>
 /// <param name="Skipped">Sources that exist and are left out, with the reason.</param>
 /// <param name="Warnings">What the user should know before it happens.</param>
 public sealed record BackupPlan(
     string Environment,
     EngineFacts Engine,
-    IReadOnlyList<VolumeStep> Volumes,
+    IReadOnlyList<GroupStep> Groups,
     IReadOnlyList<SkippedSource> Skipped,
-    IReadOnlyList<PlanWarning> Warnings);
+    IReadOnlyList<PlanWarning> Warnings)
+{
+    /// <summary>All sources of all groups, in the order of doing.</summary>
+    public IReadOnlyList<VolumeStep> Volumes { get; } = [.. Groups.SelectMany(g => g.Volumes)];
+}
 
-/// <summary>One source: who is quiesced and how, in the order in which it is done, then the read.</summary>
+/// <summary>
+/// Sources that are one point in time: their containers are held together and once, all of them are read, then all containers come back. Sources
+/// that nobody is held for are read after that, so that they do not lengthen the downtime.
+/// </summary>
+/// <param name="Name">That of the policy, of the compose project, or of the volumes.</param>
+/// <param name="Why">What makes them one, in the user's words; empty for a volume on its own.</param>
+/// <param name="Volumes">Sorted; those that are read while containers are held come first.</param>
+/// <param name="Quiesce">Everyone who is held for any of them, once, in the order of doing; the undo goes backwards.</param>
+public sealed record GroupStep(string Name, string Why, IReadOnlyList<VolumeStep> Volumes, IReadOnlyList<QuiesceStep> Quiesce);
+
+/// <summary>One source: who is held while it is read, and how.</summary>
 /// <param name="Facts">The volume's own facts; null for a bind mount.</param>
 /// <param name="Consumers">Every container that mounts the source, also those that only read it or do not run.</param>
-/// <param name="Quiesce">In the order of doing; the undo goes backwards.</param>
+/// <param name="Quiesce">Those of the group's steps that hold its own writers, in the order of doing. Empty = it is read while nobody is held.</param>
 /// <param name="Consistency">none, pause, stop or hook.</param>
 /// <param name="ExpectedBytes">Size of the last snapshot's tar; null when there is none.</param>
 /// <param name="ExpectedSource">Where the expectation comes from, in the user's words.</param>
@@ -35,15 +50,20 @@ public sealed record VolumeStep(
     public string? Note { get; init; }
 }
 
-/// <summary>One container held back: hook before, then pause or stop; undone in reverse.</summary>
+/// <summary>One container held back: hooks before, then pause or stop; undone in reverse.</summary>
+/// <param name="Hooks">In the order of doing; several only where volumes of one group ask for different ones.</param>
 /// <param name="Reason">Why in this way, such as "policy: stop" or "swarm task: paused instead of stopped".</param>
-public sealed record QuiesceStep(
-    ContainerFacts Container,
-    QuiesceMode Mode,
-    IReadOnlyList<string>? Before,
-    IReadOnlyList<string>? After,
-    TimeSpan HookTimeout,
-    string Reason);
+public sealed record QuiesceStep(ContainerFacts Container, QuiesceMode Mode, IReadOnlyList<Hook> Hooks, string Reason)
+{
+    /// <summary>False for a container that is left as it is.</summary>
+    public bool DoesSomething => Mode != QuiesceMode.None || Hooks.Count > 0;
+}
+
+/// <summary>Commands run by exec in the container. At least one of the two is there.</summary>
+/// <param name="Before">Run before the container is paused or stopped.</param>
+/// <param name="After">Run when it is back.</param>
+/// <param name="Timeout">Of each.</param>
+public sealed record Hook(IReadOnlyList<string>? Before, IReadOnlyList<string>? After, TimeSpan Timeout);
 
 public sealed record SkippedSource(SourceRef Source, string Reason);
 

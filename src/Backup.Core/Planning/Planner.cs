@@ -20,18 +20,19 @@ public static class Planner
         WarnOfIdlePatterns(policy, inventory, selection, warnings);
 
         var quiescing = new QuiescePlanner(inventory, warnings);
-        List<VolumeStep> steps = [];
+        List<VolumeAsk> asks = [];
         foreach (SourceRef source in wanted)
         {
             VolumePolicy own = policy.For(source);
-            QuiescePlan quiesce = quiescing.Plan(source, own.Quiesce);
             (long? bytes, string from) = Expectation(known, policy.Name, source, own.Store);
-            steps.Add(new VolumeStep(source, inventory.Volumes.FirstOrDefault(v => SourceRef.Volume(v.Name) == source), own,
-                Consumers(source, inventory), quiesce.Steps, quiesce.Consistency, bytes, from) { Note = quiesce.Note });
+            var step = new VolumeStep(source, inventory.Volumes.FirstOrDefault(v => SourceRef.Volume(v.Name) == source), own,
+                Consumers(source, inventory), [], "none", bytes, from);
+            asks.Add(quiescing.Ask(step));
         }
 
+        IReadOnlyList<GroupStep> groups = [.. Grouping.Of(asks).Select(quiescing.Plan)];
         IEnumerable<SkippedSource> unwanted = selection.Selected.Except(wanted).Select(s => new SkippedSource(s, "--volume leaves it out"));
-        return new BackupPlan(policy.Name, inventory.Engine, steps, [.. selection.Skipped.Concat(unwanted).OrderBy(s => s.Source)], warnings);
+        return new BackupPlan(policy.Name, inventory.Engine, groups, [.. selection.Skipped.Concat(unwanted).OrderBy(s => s.Source)], warnings);
     }
 
     private static IReadOnlyList<SourceRef> Choose(EnvironmentPolicy policy, Selection selection, IReadOnlyList<string> globs)

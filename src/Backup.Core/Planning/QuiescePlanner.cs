@@ -3,38 +3,63 @@ using Backup.Policies;
 
 namespace Backup.Planning;
 
-/// <param name="Note">See <see cref="VolumeStep.Note"/>.</param>
-internal sealed record QuiescePlan(IReadOnlyList<QuiesceStep> Steps, string Consistency, string? Note);
-
-/// <summary>Who is held back while one source is read, how, and in which order.</summary>
+/// <summary>Who is held back while the sources of a group are read, how, and in which order.</summary>
 internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warnings)
 {
     internal const string ModeLabel = "backup.quiesce", BeforeLabel = "backup.before", AfterLabel = "backup.after";
 
-    internal QuiescePlan Plan(SourceRef source, QuiescePolicy policy)
+    /// <summary>What one source by itself asks for.</summary>
+    internal VolumeAsk Ask(VolumeStep step)
     {
-        List<ContainerFacts> writers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && Writes(c, source))];
+        List<ContainerFacts> writers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && Writes(c, step.Source))];
         List<ContainerFacts> running = [.. writers.Where(c => c.Running)];
-        if (running.Count == 0)
-            return writers.Any(c => c.State == "paused")
-                ? new QuiescePlan([], "pause", "the containers that write to it are paused already")
-                : new QuiescePlan([], "stop", "no running container writes to it");
-
-        List<QuiesceStep> steps = [.. ComposeOrder.DependentsFirst(running).Select(c => Step(c, policy))];
-        List<QuiesceStep> idle = [.. steps.Where(s => s.Mode == QuiesceMode.None && s.Before is null)];
-        if (idle.Count > 0)
-        {
-            string names = string.Join(", ", idle.Select(s => s.Container.Name));
-            warnings.Add(new PlanWarning($"{source} is read while {names} may write to it",
-                "Use \"quiesce\": \"pause\" or \"stop\", or hooks, unless its files stay good when they are copied in mid-write."));
-        }
-        // A step that does nothing is only worth doing for its After.
-        return new QuiescePlan([.. steps.Where(s => s.Mode != QuiesceMode.None || s.Before is not null || s.After is not null)], Consistency(steps, idle), null);
+        (string, string)? atRest = running.Count > 0 ? null
+            : writers.Any(c => c.State == "paused") ? ("pause", "the containers that write to it are paused already")
+            : ("stop", "no running container writes to it");
+        return new VolumeAsk(step, [.. running.Select(c => Step(c, step.Policy.Quiesce))], Projects(step, writers), atRest);
     }
 
-    private static string Consistency(List<QuiesceStep> steps, List<QuiesceStep> idle) =>
-        idle.Count > 0 ? "none"
-        : steps.Any(s => s.Mode == QuiesceMode.None) ? "hook"
+    /// <summary>Who only reads a source does not draw it into his project, unless nobody else does.</summary>
+    private IReadOnlyList<string> Projects(VolumeStep step, List<ContainerFacts> writers)
+    {
+        string?[] projects = [step.Facts?.Labels.GetValueOrDefault(ContainerFacts.ProjectLabel), .. writers.Select(c => c.ComposeProject)];
+        if (projects.All(p => p is null)) projects = [.. step.Consumers.Select(c => c.ComposeProject)];
+        return [.. projects.OfType<string>().Distinct(StringComparer.Ordinal)];
+    }
+
+    /// <summary>Each container once, in the strongest way that any source of the group asks for.</summary>
+    internal GroupStep Plan(AskedGroup group)
+    {
+        Dictionary<string, QuiesceStep> merged = group.Volumes.SelectMany(v => v.Writers).Where(w => w.DoesSomething)
+            .GroupBy(w => w.Container.Id).ToDictionary(g => g.Key, g => Strongest([.. g]));
+        List<QuiesceStep> order = [.. ComposeOrder.DependentsFirst(merged.Values.Select(s => s.Container)).Select(c => merged[c.Id])];
+        IReadOnlyList<VolumeStep> volumes = [.. group.Volumes.Select(v => Volume(v, order)).OrderBy(v => v.Quiesce.Count == 0)];
+        return new GroupStep(group.Name, group.Why, volumes, order);
+    }
+
+    private VolumeStep Volume(VolumeAsk ask, List<QuiesceStep> order)
+    {
+        if (ask.AtRest is var (consistency, note)) return ask.Step with { Consistency = consistency, Note = note };
+        // A source that asks for nobody is read when the others' containers are back.
+        List<QuiesceStep> own = ask.Holds ? [.. order.Where(s => ask.Writers.Any(w => w.Container.Id == s.Container.Id))] : [];
+        List<string> idle = [.. ask.Writers.Select(w => w.Container)
+            .Where(c => own.Find(s => s.Container.Id == c.Id) is not { } held || (held.Mode == QuiesceMode.None && held.Hooks.All(h => h.Before is null)))
+            .Select(c => c.Name).Order(StringComparer.Ordinal)];
+        if (idle.Count > 0)
+            warnings.Add(new PlanWarning($"{ask.Step.Source} is read while {string.Join(", ", idle)} may write to it",
+                "Use \"quiesce\": \"pause\" or \"stop\", or hooks, unless its files stay good when they are copied in mid-write."));
+        return ask.Step with { Quiesce = own, Consistency = idle.Count > 0 ? "none" : Consistency(own) };
+    }
+
+    private static QuiesceStep Strongest(IReadOnlyList<QuiesceStep> asked)
+    {
+        QuiesceMode mode = asked.Max(a => a.Mode);
+        return new QuiesceStep(asked[0].Container, mode, [.. asked.SelectMany(a => a.Hooks).Distinct(SameHook.Instance)],
+            string.Join("; ", asked.OrderByDescending(a => a.Mode).Where(a => a.Mode == mode || a.Hooks.Count > 0).Select(a => a.Reason).Distinct()));
+    }
+
+    private static string Consistency(List<QuiesceStep> steps) =>
+        steps.Any(s => s.Mode == QuiesceMode.None) ? "hook"
         : steps.All(s => s.Mode == QuiesceMode.Stop) ? "stop"
         : "pause";
 
@@ -84,7 +109,7 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
             (mode, said) = (QuiesceMode.Pause, "swarm task: paused instead of stopped, because the swarm would replace it");
         else if (mode == QuiesceMode.Stop && container.AutoRemove)
             (mode, said) = (QuiesceMode.Pause, "started with --rm: paused instead of stopped, because a stop would delete it");
-        return new QuiesceStep(container, mode, before, after, policy.HookTimeout, said);
+        return new QuiesceStep(container, mode, before is null && after is null ? [] : [new Hook(before, after, policy.HookTimeout)], said);
     }
 
     private (QuiesceMode, string) FromLabels(ContainerFacts container)
@@ -108,4 +133,15 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
         container.Labels.TryGetValue(label, out string? text) && text.Trim().Length > 0 ? ["/bin/sh", "-c", text] : null;
 
     private static string Word(QuiesceMode mode) => mode.ToString().ToLowerInvariant();
+
+    /// <summary>Two volumes that inherit the same commands ask for them once.</summary>
+    private sealed class SameHook : IEqualityComparer<Hook>
+    {
+        internal static SameHook Instance { get; } = new();
+
+        public bool Equals(Hook? x, Hook? y) => x is not null && y is not null && Words(x) == Words(y);
+        public int GetHashCode(Hook hook) => Words(hook).GetHashCode(StringComparison.Ordinal);
+
+        private static string Words(Hook hook) => string.Join('\0', [.. hook.Before ?? [], "\n", .. hook.After ?? []]);
+    }
 }

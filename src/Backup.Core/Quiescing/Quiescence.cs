@@ -11,7 +11,7 @@ namespace Backup.Quiescing;
 /// </summary>
 public sealed class Quiescence
 {
-    /// <summary>How long bringing back all containers of one volume may take before it is given up as a person's case.</summary>
+    /// <summary>How long bringing back all containers of one group may take before it is given up as a person's case.</summary>
     public static readonly TimeSpan ReleaseDeadline = TimeSpan.FromMinutes(3);
 
     private readonly IEnvironment _environment;
@@ -70,30 +70,33 @@ public sealed class Quiescence
         if (now is null || !now.Running) return; // stopped since the plan was made: only what runs is held, and only that comes back
 
         cancel.ThrowIfCancellationRequested();
-        if (step.After is not null)
-            Push(step, now, UndoKind.Exec, "hook", step.After);
-        if (step.Before is not null)
-        {
-            // As in ActAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
-            ExecResult result = await _environment.ExecAsync(now.Id, step.Before, step.HookTimeout, CancellationToken.None);
-            if (result.ExitCode != 0) throw Undoing.HookFailed(_environment.Name, now.Name, "before", step.Before, result);
-            _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "hook"));
-        }
+        foreach (Hook hook in step.Hooks) await BeforeAsync(hook, now, cancel);
         // A container that crash-loops cannot be paused; stopping it ends the loop for the moment, starting it resumes the loop.
         bool stopInstead = step.Mode == QuiesceMode.Pause && now is { State: "restarting", SwarmTask: false, AutoRemove: false };
         switch (stopInstead ? QuiesceMode.Stop : step.Mode)
         {
             case QuiesceMode.Pause:
-                Push(step, now, UndoKind.Unpause, "pause");
+                Push(now, UndoKind.Unpause, "pause");
                 await ActAsync(ContainerVerb.Pause, now, cancel);
                 _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "pause"));
                 break;
             case QuiesceMode.Stop:
-                Push(step, now, UndoKind.Start, "stop");
+                Push(now, UndoKind.Start, "stop");
                 await ActAsync(ContainerVerb.Stop, now, cancel);
                 _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "stop"));
                 break;
         }
+    }
+
+    private async Task BeforeAsync(Hook hook, ContainerFacts now, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        if (hook.After is not null) Push(now, UndoKind.Exec, "hook", hook);
+        if (hook.Before is null) return;
+        // As in ActAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
+        ExecResult result = await _environment.ExecAsync(now.Id, hook.Before, hook.Timeout, CancellationToken.None);
+        if (result.ExitCode != 0) throw Undoing.HookFailed(_environment.Name, now.Name, "before", hook.Before, result);
+        _context.Events.Report(new RunEvent.ContainerQuiesced(_environment.Name, now.Name, "hook"));
     }
 
     /// <summary>
@@ -106,10 +109,10 @@ public sealed class Quiescence
         await _environment.ActAsync(new ContainerAction(verb, container.Id), CancellationToken.None);
     }
 
-    private void Push(QuiesceStep step, ContainerFacts now, UndoKind kind, string how, IReadOnlyList<string>? command = null)
+    private void Push(ContainerFacts now, UndoKind kind, string how, Hook? hook = null)
     {
-        var entry = new UndoEntry(_context.NewId(), _runId, _environment.Name, kind, HeldContainer.Of(now), command,
-            command is null ? null : step.HookTimeout.TotalSeconds, _context.Now, _restore);
+        var entry = new UndoEntry(_context.NewId(), _runId, _environment.Name, kind, HeldContainer.Of(now), hook?.After,
+            hook?.Timeout.TotalSeconds, _context.Now, _restore);
         _journal.Add(entry);
         _held.Push(new Held(entry, how, _context.Now, _context.Time.GetTimestamp()));
     }

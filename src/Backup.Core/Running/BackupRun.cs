@@ -17,7 +17,7 @@ public sealed record PlanReport(IReadOnlyList<EnvironmentPlan> Environments, IRe
 /// <param name="Retention">What retention would decide about the snapshots that exist now.</param>
 public sealed record EnvironmentPlan(BackupPlan Plan, IReadOnlyList<RetentionDecision> Retention);
 
-/// <summary>The backup: plan each environment, then take its volumes one after the other; environments run side by side.</summary>
+/// <summary>The backup: plan each environment, then take its groups of volumes one after the other; environments run side by side.</summary>
 public sealed class BackupRun(RunContext context, Backends backends, string toolVersion)
 {
     /// <summary>Bounds memory: each volume being read has one pipeline of buffers.</summary>
@@ -54,7 +54,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
     public async Task<RunReport> RunAsync(RunRequest request, UndoJournal journal, CancellationToken cancel)
     {
         long started = context.Time.GetTimestamp();
-        var tally = new Tally();
+        var tally = new Tally(context);
         var misses = new ConcurrentBag<BackupException>();
         using var streams = new SemaphoreSlim(StreamsAtOnce);
         IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
@@ -62,7 +62,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
 
         RecoverReport recovered = await new RecoverRun(context, backends).RunAsync(journal, [.. environments.Select(e => e.Name)], cancel);
         foreach (string action in recovered.Actions) context.Events.Report(new RunEvent.Step($"left by a killed run: {action}"));
-        foreach (RunFailure failure in recovered.Failures) tally.Add(failure, context);
+        foreach (RunFailure failure in recovered.Failures) tally.Add(failure);
 
         try
         {
@@ -101,7 +101,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         {
             var planFailures = new List<RunFailure>();
             (BackupPlan plan, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, planFailures, cancel);
-            foreach (RunFailure failure in planFailures) tally.Add(failure, context);
+            foreach (RunFailure failure in planFailures) tally.Add(failure);
             foreach (SkippedSource skipped in plan.Skipped)
                 context.Events.Report(new RunEvent.VolumeSkipped(policy.Name, skipped.Source.ToString(), skipped.Reason));
             foreach (PlanWarning warning in plan.Warnings)
@@ -111,12 +111,14 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
 
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
-            foreach (VolumeStep step in plan.Volumes)
+            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine));
+            foreach (GroupStep group in plan.Groups)
             {
                 await streams.WaitAsync(cancel);
                 try
                 {
-                    await RunAsync(step, environment, known, journal, new RunFacts(runId, toolVersion, plan.Engine), tally, cancel);
+                    foreach (MadeSnapshot made in await new GroupBackup(scene, backends).RunAsync(Whole(group, scene), cancel))
+                        await RetainAsync(policy, made.Snapshot, known, tally, cancel);
                 }
                 finally
                 {
@@ -126,53 +128,37 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         }
         catch (BackupException e) when (e.Kind is FailureKind.Failed)
         {
-            tally.Add(Blame.Failure(policy.Name, null, e), context);
+            tally.Add(Blame.Failure(policy.Name, null, e));
         }
     }
 
-    private async Task RunAsync(
-        VolumeStep step, IEnvironment environment, IReadOnlyList<Snapshot> known, UndoJournal journal, RunFacts facts, Tally tally, CancellationToken cancel)
+    /// <summary>The group without the sources that an unfinished restore left incomplete: half a volume would count as its newest good snapshot, and
+    /// push a whole one out.</summary>
+    private static GroupStep Whole(GroupStep group, RunScene scene)
     {
-        string source = step.Source.ToString();
-        if (journal.IsBroken(environment.Name, source))
-        {
-            // Half a volume would count as its newest good snapshot, and push a whole one out.
-            tally.Add(new RunFailure(environment.Name, source, $"A restore into {source} began to replace its content and did not finish: it is not backed up.",
-                "Restore it again with --overwrite. If it is well as it is, delete the journal in the state directory.", "source"), context);
-            return;
-        }
-        VolumeBackup? backup = null;
-        MadeSnapshot made;
-        try
-        {
-            ISnapshotStore store = backends.Store(step.Policy.Store);
-            backup = new VolumeBackup(context, environment, store, journal, facts);
-            made = await backup.RunAsync(step, cancel);
-            tally.Add(made);
-        }
-        catch (BackupException e)
-        {
-            tally.Add(Blame.Failure(environment.Name, source, e), context);
-            return;
-        }
-        finally
-        {
-            foreach (RunFailure failure in backup?.Failures ?? []) tally.Add(failure, context);
-        }
+        List<VolumeStep> broken = [.. group.Volumes.Where(v => scene.Journal.IsBroken(scene.Environment.Name, v.Source.ToString()))];
+        foreach (VolumeStep step in broken)
+            scene.Tally.Add(new RunFailure(scene.Environment.Name, step.Source.ToString(),
+                $"A restore into {step.Source} began to replace its content and did not finish: it is not backed up.",
+                "Restore it again with --overwrite. If it is well as it is, delete the journal in the state directory.", "source"));
+        return broken.Count == 0 ? group : group with { Volumes = [.. group.Volumes.Except(broken)] };
+    }
 
+    private async Task RetainAsync(EnvironmentPolicy policy, Snapshot made, IReadOnlyList<Snapshot> known, Tally tally, CancellationToken cancel)
+    {
         try
         {
-            IReadOnlyList<Snapshot> all = [made.Snapshot, .. known.Where(s => s.Volume == source && s.Store == step.Policy.Store)];
-            foreach (RetentionDecision decision in Decide(all, step.Policy).Where(d => !d.Keep))
+            IReadOnlyList<Snapshot> all = [made, .. known.Where(s => s.Volume == made.Volume && s.Store == made.Store)];
+            foreach (RetentionDecision decision in Decide(all, policy.For(SourceRef.Parse(made.Volume))).Where(d => !d.Keep))
             {
-                await backends.Store(step.Policy.Store).RemoveAsync(decision.Snapshot, cancel);
+                await backends.Store(made.Store).RemoveAsync(decision.Snapshot, cancel);
                 tally.AddRemoved(decision.Snapshot.Id);
                 context.Events.Report(new RunEvent.SnapshotRemoved(decision.Snapshot, string.Join("; ", decision.Reasons)));
             }
         }
         catch (BackupException e)
         {
-            tally.Add(Blame.Failure(environment.Name, source, e, "retention"), context);
+            tally.Add(Blame.Failure(policy.Name, made.Volume, e, "retention"));
         }
     }
 

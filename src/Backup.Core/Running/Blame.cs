@@ -10,6 +10,10 @@ internal static class Blame
     internal static RunFailure Failure(string environment, string? volume, BackupException e, string? side = null) =>
         new(environment, volume, e.Problem, e.Hint, side ?? Side(e), e.Kind == FailureKind.NeedsPerson);
 
+    /// <summary>A second try has a chance: the engine is there, and something in between broke.</summary>
+    internal static bool MayPass(BackupException e) =>
+        e is IncompleteTarException or EnvironmentException { Unreachable: false, Kind: FailureKind.Failed };
+
     private static string Side(BackupException e) => e switch
     {
         StoreException => "store",

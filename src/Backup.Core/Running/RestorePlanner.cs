@@ -76,7 +76,7 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
             throw new BackupException($"{user.Name} was started with --rm: stopping it would delete it.", "Stop it yourself, restore, and start it again.");
         if (user.State == "paused")
             throw new BackupException($"{user.Name} is paused and holds files of the volume open.", "Unpause or stop it first.");
-        return new QuiesceStep(user, QuiesceMode.Stop, null, null, QuiescePolicy.DefaultHookTimeout, "restore: its files are replaced");
+        return new QuiesceStep(user, QuiesceMode.Stop, [], "restore: its files are replaced");
     }
 
     private static VolumeFacts ToCreate(string name, SnapshotRecord record)

@@ -1,7 +1,7 @@
 namespace Backup.Running;
 
 /// <summary>Collects what a run comes to, from several tasks at once.</summary>
-internal sealed class Tally
+internal sealed class Tally(RunContext context)
 {
     private readonly Lock _gate = new();
     private readonly List<MadeSnapshot> _made = [];
@@ -19,7 +19,7 @@ internal sealed class Tally
     }
 
     /// <summary>Failures are told when they happen, and again in the report.</summary>
-    internal void Add(RunFailure failure, RunContext context)
+    internal void Add(RunFailure failure)
     {
         lock (_gate) _failures.Add(failure);
         context.Events.Report(failure.Volume is null

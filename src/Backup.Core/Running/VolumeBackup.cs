@@ -5,63 +5,85 @@ using Backup.Snapshots;
 
 namespace Backup.Running;
 
-/// <summary>What is the same for every volume of one environment in one run.</summary>
+/// <summary>What is the same for every volume of one environment in one run, and stands in its manifest.</summary>
 internal sealed record RunFacts(string RunId, string ToolVersion, EngineFacts Engine);
 
-/// <summary>The backup of one source: hold, read, bring back, then finish the upload and write the manifest.</summary>
-internal sealed class VolumeBackup(RunContext context, IEnvironment environment, ISnapshotStore store, UndoJournal journal, RunFacts facts)
+/// <summary>Where a group is backed up: the same for all groups of one environment in one run.</summary>
+internal sealed record RunScene(RunContext Context, IEnvironment Environment, UndoJournal Journal, Tally Tally, RunFacts Facts);
+
+/// <summary>
+/// The backup of one source, in the steps between which its group holds and releases: begin, read, commit. What fails before the commit leaves
+/// nothing behind.
+/// </summary>
+internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep step) : IAsyncDisposable
 {
-    private readonly List<RunFailure> _failures = [];
+    private readonly string _source = step.Source.ToString();
+    private readonly long _started = scene.Context.Time.GetTimestamp();
+    private ISourceHandle? _handle;
+    private StagedSnapshot? _staged;
+    private string _id = "";
+    private DateTimeOffset _takenAt;
+    private bool _tried;
 
-    /// <summary>What went wrong beside the snapshot itself, such as a container that did not come back.</summary>
-    public IReadOnlyList<RunFailure> Failures => _failures;
+    public VolumeStep Step => step;
 
-    /// <summary>A read that broke, or proved incomplete, is tried once more from the start; nothing of the first try is kept.</summary>
-    public async Task<MadeSnapshot> RunAsync(VolumeStep step, CancellationToken cancel)
+    /// <summary>Everything that can be done before containers are held: the helper, and the first words with the store.</summary>
+    /// <param name="takenAt">The same for all sources of one point in time.</param>
+    public async Task BeginAsync(DateTimeOffset takenAt, CancellationToken cancel)
+    {
+        _takenAt = takenAt;
+        scene.Context.Events.Report(new RunEvent.VolumeStarted(scene.Environment.Name, _source, step.ExpectedBytes));
+        await TwiceAsync(StageAsync, cancel);
+    }
+
+    /// <summary>Returns as soon as the last byte of the source was taken over; compression and upload may go on.</summary>
+    public Task ReadAsync(CancellationToken cancel) => TwiceAsync(async token =>
+    {
+        if (_staged is null) await StageAsync(token);
+        await using Stream tar = await _handle!.OpenAsync(token);
+        await _staged!.WriteTarAsync(tar, new ByteProgress(scene.Context, scene.Environment.Name, _source, step.ExpectedBytes), token);
+    }, cancel);
+
+    /// <summary>Finishes the upload. Only after it returns does the snapshot exist.</summary>
+    public async Task<MadeSnapshot> CommitAsync(QuiesceRecord quiesce, CancellationToken cancel)
+    {
+        var record = new SnapshotRecord(_id, scene.Environment.Name, _source, _takenAt, step.Facts is null ? null : DriverSecrets.Redact(step.Facts),
+            step.Consumers, scene.Facts.Engine, quiesce, scene.Facts.ToolVersion, scene.Facts.RunId);
+        Snapshot snapshot = await _staged!.CommitAsync(record, cancel);
+        var made = new MadeSnapshot(snapshot, quiesce.DowntimeSeconds);
+        scene.Tally.Add(made);
+        scene.Context.Events.Report(new RunEvent.SnapshotMade(snapshot, made.DowntimeSeconds, scene.Context.Time.GetElapsedTime(_started).TotalSeconds));
+        return made;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_staged is not null) await _staged.DisposeAsync();
+        if (_handle is not null) await _handle.DisposeAsync();
+        (_staged, _handle) = (null, null);
+    }
+
+    private async Task StageAsync(CancellationToken cancel)
+    {
+        _id = scene.Context.NewId();
+        ISnapshotStore store = backends.Store(step.Policy.Store);
+        _handle = await scene.Environment.PrepareSourceAsync(step.Source, scene.Facts.RunId, cancel);
+        _staged = await store.BeginAsync(_id, scene.Environment.Name, _source, _takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
+    }
+
+    /// <summary>What broke, or proved incomplete, is tried once more from the start; nothing of the first try is kept.</summary>
+    private async Task TwiceAsync(Func<CancellationToken, Task> work, CancellationToken cancel)
     {
         try
         {
-            return await AttemptAsync(step, cancel);
+            await work(cancel);
         }
-        catch (BackupException e) when (e is IncompleteTarException or EnvironmentException { Unreachable: false, Kind: FailureKind.Failed } && _failures.Count == 0)
+        catch (BackupException e) when (!_tried && Blame.MayPass(e))
         {
-            context.Events.Report(new RunEvent.Warning($"{step.Source}: {e.Problem} Trying once more.", e.Hint));
-            return await AttemptAsync(step, cancel);
+            _tried = true;
+            scene.Context.Events.Report(new RunEvent.Warning($"{_source}: {e.Problem} Trying once more.", e.Hint));
+            await DisposeAsync();
+            await work(cancel);
         }
     }
-
-    private async Task<MadeSnapshot> AttemptAsync(VolumeStep step, CancellationToken cancel)
-    {
-        string source = step.Source.ToString();
-        string id = context.NewId();
-        DateTimeOffset takenAt = context.Now;
-        long started = context.Time.GetTimestamp();
-        context.Events.Report(new RunEvent.VolumeStarted(environment.Name, source, step.ExpectedBytes));
-
-        // Everything that can be done before the containers are held is done before: the helper, and the first words with the store.
-        await using ISourceHandle handle = await environment.PrepareSourceAsync(step.Source, facts.RunId, cancel);
-        await using StagedSnapshot staged = await store.BeginAsync(
-            id, environment.Name, source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
-
-        Quiescence held = await Quiescence.HoldAsync(step.Quiesce, environment, context, journal, facts.RunId, restore: null, cancel);
-        try
-        {
-            await using Stream tar = await handle.OpenAsync(cancel);
-            await staged.WriteTarAsync(tar, new ByteProgress(context, environment.Name, source, step.ExpectedBytes), cancel);
-        }
-        finally
-        {
-            await held.ReleaseAsync();
-            _failures.AddRange(held.Failures.Select(f => new RunFailure(environment.Name, source, f.Problem, f.Hint, "quiesce", NeedsPerson: true)));
-        }
-
-        var quiesce = new QuiesceRecord(step.Consistency, held.DowntimeSeconds, held.Windows);
-        Snapshot snapshot = await staged.CommitAsync(Record(step, id, takenAt, quiesce), cancel);
-        context.Events.Report(new RunEvent.SnapshotMade(snapshot, held.DowntimeSeconds, context.Time.GetElapsedTime(started).TotalSeconds));
-        return new MadeSnapshot(snapshot, held.DowntimeSeconds);
-    }
-
-    private SnapshotRecord Record(VolumeStep step, string id, DateTimeOffset takenAt, QuiesceRecord quiesce) =>
-        new(id, environment.Name, step.Source.ToString(), takenAt, step.Facts is null ? null : DriverSecrets.Redact(step.Facts),
-            step.Consumers, facts.Engine, quiesce, facts.ToolVersion, facts.RunId);
 }

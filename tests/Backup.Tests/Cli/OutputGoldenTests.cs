@@ -37,14 +37,14 @@ public class OutputGoldenTests
     {
         EnvironmentPolicy policy = Facts.Policy();
         ContainerFacts web = Facts.Container("web", "data:/d"), db = Facts.Container("db", "data:/d");
-        var hook = new QuiesceStep(db, QuiesceMode.Pause, ["fsfreeze", "-f"], ["fsfreeze", "-u"], TimeSpan.FromSeconds(30), "policy: hooks");
+        var hook = new QuiesceStep(db, QuiesceMode.Pause, [new Hook(["fsfreeze", "-f"], ["fsfreeze", "-u"], TimeSpan.FromSeconds(30))], "policy: hooks");
+        var stop = new QuiesceStep(web, QuiesceMode.Stop, [], "label backup.quiesce");
+        var data = new VolumeStep(SourceRef.Volume("data"), Facts.Volume("data"), policy.Default, [], [hook, stop], "pause", 5 << 20, "from snapshot aaaaaaaa");
+        var uploads = new VolumeStep(SourceRef.Volume("uploads"), Facts.Volume("uploads"), policy.Default, [], [stop], "stop", 7 << 20, "from snapshot bbbbbbbb");
+        var bind = new VolumeStep(SourceRef.Bind("/srv/x"), null, policy.Default, [], [], "none", null, "no snapshot yet") { Note = "no running container writes to it" };
         var plan = new BackupPlan(
             "web", Facts.Engine,
-            [
-                new VolumeStep(SourceRef.Volume("data"), Facts.Volume("data"), policy.Default, [],
-                    [hook, new QuiesceStep(web, QuiesceMode.Stop, null, null, TimeSpan.Zero, "label backup.quiesce")], "pause", 5 << 20, "from snapshot aaaaaaaa"),
-                new VolumeStep(SourceRef.Bind("/srv/x"), null, policy.Default, [], [], "none", null, "no snapshot yet") { Note = "no running container writes to it" },
-            ],
+            [new GroupStep("shop", "compose project shop", [data, uploads], [hook, stop]), new GroupStep("bind:/srv/x", "", [bind], [])],
             [new SkippedSource(SourceRef.Volume("cache"), "excluded by \"*_cache\"")],
             [new PlanWarning("pg is a database and is only paused", "Use stop or hooks.")]);
         return new PlanReport(

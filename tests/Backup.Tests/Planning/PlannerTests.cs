@@ -74,8 +74,9 @@ public sealed class PlannerTests
         VolumeStep step = Only(Policy(), Inventory([Volume("data")],
             Container("a", "data:/d", labels: "backup.quiesce=stop"), Container("b", "data:/d", labels: "backup.before=sync; backup.after=echo ok")));
         Held(step).ShouldBe("a:stop b:none");
-        step.Quiesce[1].Before.ShouldBe(["/bin/sh", "-c", "sync"]);
-        step.Quiesce[1].After.ShouldBe(["/bin/sh", "-c", "echo ok"]);
+        Hook hook = step.Quiesce[1].Hooks.ShouldHaveSingleItem();
+        hook.Before.ShouldBe(["/bin/sh", "-c", "sync"]);
+        hook.After.ShouldBe(["/bin/sh", "-c", "echo ok"]);
         step.Consistency.ShouldBe("hook");
     }
 
@@ -185,7 +186,7 @@ public sealed class PlannerTests
     {
         var hooks = new QuiescePolicy(false, QuiesceMode.Pause, ["sync"], ["echo"], TimeSpan.FromSeconds(5));
         QuiesceStep step = Only(Policy(hooks), Inventory([Volume("data")], Container("a", "data:/d"))).Quiesce.ShouldHaveSingleItem();
-        (step.Mode, step.HookTimeout, step.Reason).ShouldBe((QuiesceMode.Pause, TimeSpan.FromSeconds(5), "policy: hooks, then pause"));
-        (step.Before, step.After).ShouldBe((hooks.Before, hooks.After));
+        (step.Mode, step.Reason).ShouldBe((QuiesceMode.Pause, "policy: hooks, then pause"));
+        step.Hooks.ShouldHaveSingleItem().ShouldBe(new Hook(hooks.Before, hooks.After, TimeSpan.FromSeconds(5)));
     }
 }

@@ -33,7 +33,7 @@ public sealed class QuiescenceTests : IDisposable
             happened.Add($"{command[0]} ends");
         };
         await using UndoJournal journal = await UndoJournal.OpenAsync(_state, _context.Run, TimeSpan.Zero, default);
-        var step = new QuiesceStep(db, QuiesceMode.Pause, ["flush"], ["unflush"], TimeSpan.FromSeconds(30), "test");
+        var step = new QuiesceStep(db, QuiesceMode.Pause, [new Hook(["flush"], ["unflush"], TimeSpan.FromSeconds(30))], "test");
 
         await Should.ThrowAsync<OperationCanceledException>(() => Quiescence.HoldAsync([step], engine, _context.Run, journal, "run", null, stop.Token));
 
