@@ -12,18 +12,26 @@ command -v dotnet >/dev/null || { echo "tests/run.sh needs the .NET 10 SDK (dotn
 
 say "installing what is missing"
 need=()
-for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server; do
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server \
+  setpriv:util-linux mariadbd:mariadb-server mariadb-dump:mariadb-client redis-server:redis-server redis-cli:redis-tools mosquitto:mosquitto \
+  mosquitto_pub:mosquitto-clients sqlite3:sqlite3; do
   command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
+# Debian keeps PostgreSQL's own programs, pgbench among them, apart from /usr/bin.
+compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null || need+=(postgresql postgresql-contrib)
 if [ ${#need[@]} -gt 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
-  # The tests start sshd themselves. On this machine it is not to become a service, now or at the next boot.
-  if [[ " ${need[*]} " == *" openssh-server "* ]]; then
-    export RUNLEVEL=1
-    mkdir -p /etc/systemd/system
-    for unit in ssh.service ssh.socket; do ln -s /dev/null "/etc/systemd/system/$unit" 2>/dev/null && echo "masked $unit; to use it: systemctl unmask $unit"; done
-  fi
+  # The tests start sshd and the databases themselves. On this machine none is to become a service, now or at the next boot.
+  export RUNLEVEL=1
+  mkdir -p /etc/systemd/system
+  for pair in openssh-server:ssh.service openssh-server:ssh.socket postgresql:postgresql.service mariadb-server:mariadb.service \
+    redis-server:redis-server.service mosquitto:mosquitto.service; do
+    unit=${pair##*:}
+    if [[ " ${need[*]} " == *" ${pair%%:*} "* ]] && ln -s /dev/null "/etc/systemd/system/$unit" 2>/dev/null; then
+      echo "masked $unit; to use it: systemctl unmask $unit"
+    fi
+  done
   # docker-cli is a package of its own only in newer releases; in older ones docker.io brings the client.
   for package in "${need[@]}"; do
     apt-get install -y -qq --no-install-recommends "$package" >/dev/null || [ "$package" = docker-cli ] || { echo "cannot install $package" >&2; exit 1; }

@@ -14,7 +14,7 @@ public static class Planner
     public static BackupPlan Plan(
         EnvironmentPolicy policy, Inventory inventory, IReadOnlyList<Snapshot> known, IReadOnlyList<string>? volumeGlobs = null)
     {
-        List<PlanWarning> warnings = [.. inventory.Remarks.Select(r => new PlanWarning(r.Problem, r.Hint))];
+        var warnings = new List<PlanWarning>();
         Selection selection = VolumeSelector.Select(policy.Volumes, inventory);
         IReadOnlyList<SourceRef> wanted = Choose(policy, selection, volumeGlobs ?? []);
         WarnOfIdlePatterns(policy, inventory, selection, warnings);

@@ -13,6 +13,7 @@ public sealed record TestContainer(string Command = "while :; do sleep 0.2; done
 {
     public IReadOnlyList<TestMount> Mounts { get; init; } = [];
     public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Variables { get; init; } = new Dictionary<string, string>();
     /// <summary>Null = the empty image.</summary>
     public string? Image { get; init; }
     /// <summary>Binds the host's programs and libraries, read-only. Off for images with programs of their own.</summary>
@@ -104,6 +105,7 @@ public sealed class EngineScope : IAsyncDisposable
         foreach ((string key, string value) in container.Labels) labels[key] = value;
         var body = new JsonObject
         {
+            ["Env"] = new JsonArray([.. container.Variables.Select(v => (JsonNode)$"{v.Key}={v.Value}")]),
             ["Image"] = container.Image ?? await EmptyImageAsync(),
             ["Cmd"] = new JsonArray("/bin/sh", "-c", container.Command),
             ["Labels"] = labels,
@@ -147,13 +149,16 @@ public sealed class EngineScope : IAsyncDisposable
         return await ImageAsync("shell", await File.ReadAllBytesAsync(tar));
     }
 
+    /// <summary>An empty image whose name ends like a published one's, such as <c>postgres:15</c>.</summary>
+    public Task<string> EmptyImageAsync(string repository, string tag) => ImageAsync(tag, new byte[1024], "/" + repository);
+
     /// <summary>Imports an image from a tar of its files. Returns its name.</summary>
-    public async Task<string> ImageAsync(string tag, byte[] tar)
+    public async Task<string> ImageAsync(string tag, byte[] tar, string repository = "")
     {
-        string name = $"{Prefix}:{tag}";
+        string name = $"{Prefix}{repository}:{tag}";
         if (_images.Contains(name)) return name;
         using var content = new ByteArrayContent(tar);
-        await Api.ImportImageAsync(Prefix, tag, content, default);
+        await Api.ImportImageAsync(Prefix + repository, tag, content, default);
         _images.Add(name);
         return name;
     }
