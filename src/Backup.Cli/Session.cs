@@ -20,7 +20,7 @@ internal sealed class Session(Surroundings surroundings, Wiring wiring, IOutput 
 
     public Policy Policy => policy ??= PolicyFile.Load(Locations.Policy(policyOption, surroundings));
 
-    public Backends Backends => backends ??= wiring.Backends(Context, Policy);
+    public Backends Backends => backends ??= wiring.Backends(Context, Policy, StateDirectory);
 
     /// <summary>Takes the lock that one run of a host holds at a time.</summary>
     /// <exception cref="BackupException">Locked: another run holds it.</exception>

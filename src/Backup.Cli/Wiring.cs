@@ -9,18 +9,20 @@ using Backup.Stores;
 namespace Backup.Cli;
 
 /// <summary>The only place that names every implementation: a new connection, store or format gets its arm here.</summary>
+/// <param name="Environment">By its name, its connection, the state directory and the context.</param>
 internal sealed record Wiring(
-    Func<string, ConnectPolicy, RunContext, IEnvironment> Environment,
+    Func<string, ConnectPolicy, string, RunContext, IEnvironment> Environment,
     Func<StorePolicy, RunContext, ISnapshotStore> Store)
 {
     public static Wiring Production { get; } = new(EnvironmentFor, StoreFor);
 
-    public Backends Backends(RunContext context, Policy policy) => new(
-        policy, e => Environment(e.Name, e.Connect, context), s => Store(s, context));
+    public Backends Backends(RunContext context, Policy policy, string stateDirectory) => new(
+        policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context));
 
-    private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, RunContext context) => connect switch
+    private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
     {
         DockerConnectPolicy docker => new DockerEnvironment(name, DockerConnection.For(docker), context),
+        PortainerAgentConnectPolicy agent => new DockerEnvironment(name, PortainerAgentConnection.Create(name, agent, stateDirectory, context), context),
         _ => throw new ArgumentOutOfRangeException(nameof(connect), connect, null),
     };
 

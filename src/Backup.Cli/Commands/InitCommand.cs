@@ -31,7 +31,7 @@ internal static class InitCommand
         {
             string url = parse.GetValue(connect) ?? session.Surroundings.Variable("DOCKER_HOST") ?? "unix:///var/run/docker.sock";
             DockerConnectPolicy policy = PolicyTemplate.Connect(url);
-            await using IEnvironment environment = session.Wiring.Environment("local", policy, session.Context);
+            await using IEnvironment environment = session.Wiring.Environment("local", policy, session.StateDirectory, session.Context);
             string text = PolicyTemplate.Write(policy, await environment.InspectAsync(cancel));
             await Destination.WriteAsync(parse.GetValue(file) ?? "backup.json", text, session, cancel);
             return ExitCode.Done;

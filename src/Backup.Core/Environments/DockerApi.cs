@@ -181,7 +181,8 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     {
         HttpContent body = DockerHttp.Json(new ExecStartRequest(false, false), DockerJson.Default.ExecStartRequest);
         using HttpResponseMessage answer = await Http.SendAsync(
-            HttpMethod.Post, $"exec/{execId}/start", body, doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+            HttpMethod.Post, $"exec/{execId}/start", body, doing, Timeout.InfiniteTimeSpan, cancel).ConfigureAwait(false);
+        // No limit for the head either: a gateway may hold it back until there is enough to send.
         await using Stream frames = await answer.Content.ReadAsStreamAsync(cancel).ConfigureAwait(false);
         return await ReadExecAsync(frames, doing, cancel).ConfigureAwait(false);
     }
@@ -203,7 +204,7 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     internal async Task<Stream> OpenExecAsync(string execId, string doing, CancellationToken cancel)
     {
         HttpContent body = DockerHttp.Json(new ExecStartRequest(false, false), DockerJson.Default.ExecStartRequest);
-        HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Post, $"exec/{execId}/start", body, doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false);
+        HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Post, $"exec/{execId}/start", body, doing, Http.Stall, cancel).ConfigureAwait(false);
         return await OpenOrDisposeAsync(answer, doing, cancel).ConfigureAwait(false);
     }
 

@@ -51,6 +51,7 @@ public sealed class DockerEnvironment : IEnvironment
     public async Task ActAsync(ContainerAction action, CancellationToken cancel)
     {
         string id = action.ContainerId;
+        if (action.Verb is ContainerVerb.Pause or ContainerVerb.Stop) await RefuseToCutOurselvesOffAsync(id, cancel).ConfigureAwait(false);
         try
         {
             switch (action.Verb)
@@ -81,6 +82,15 @@ public sealed class DockerEnvironment : IEnvironment
             };
             if (!fulfilled) throw;
         }
+    }
+
+    /// <summary>Nothing could bring back what our own requests pass through.</summary>
+    private async Task RefuseToCutOurselvesOffAsync(string id, CancellationToken cancel)
+    {
+        if (!(await _api.Http.RouteAsync(cancel).ConfigureAwait(false)).ThroughPortainer) return;
+        if (await _inventory.ContainerAsync(id, cancel).ConfigureAwait(false) is { CarriesConnection: true } carrier)
+            throw new EnvironmentException(Name, $"{carrier.Name} is part of Portainer, which the way to {Name} leads through: it is never paused or stopped",
+                "to hold it, reach the engine another way (its socket, tcp:// with TLS)");
     }
 
     private async Task StopAsync(string id, int? seconds, CancellationToken cancel)

@@ -22,12 +22,20 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
 
     private readonly HttpMessageInvoker _http = new(connection.Handler);
     private readonly SemaphoreSlim _negotiating = new(1, 1);
+    private Route? _route = connection.Gateway is null ? new Route(connection.BaseAddress) : null;
     private Version? _version;
 
     internal string Environment => environment;
     internal string Display => connection.Display;
     internal TimeProvider Time => time;
     internal TimeSpan Stall { get; init; } = DefaultStall;
+
+    /// <summary>The way to the engine; looked for once.</summary>
+    internal async Task<Route> RouteAsync(CancellationToken cancel)
+    {
+        await VersionAsync(cancel).ConfigureAwait(false);
+        return _route!;
+    }
 
     /// <summary>The newest API version that both sides speak; asked for once.</summary>
     internal async Task<Version> VersionAsync(CancellationToken cancel)
@@ -36,6 +44,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         await _negotiating.WaitAsync(cancel).ConfigureAwait(false);
         try
         {
+            _route ??= await connection.Gateway!.OpenAsync(_http, cancel).ConfigureAwait(false);
             return _version ??= await NegotiateAsync(cancel).ConfigureAwait(false);
         }
         finally
@@ -86,6 +95,9 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel)
     {
         Version version = await VersionAsync(cancel).ConfigureAwait(false);
+        if (_route!.Mangles(path) is { } reason)
+            throw new EnvironmentException(environment, $"cannot {doing}: it is not addressable this way: {reason}",
+                "reach the engine itself (\"tcp://…\" with TLS, or its socket), or give the volume or container another name");
         return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel).ConfigureAwait(false);
     }
 
@@ -93,13 +105,16 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     internal async Task<HttpResponseMessage> UpgradeAsync(string path, HttpContent body, string doing, CancellationToken cancel)
     {
         Version version = await VersionAsync(cancel).ConfigureAwait(false);
+        if (_route!.ThroughPortainer)
+            throw new EnvironmentException(environment, $"cannot {doing}: Portainer does not pass standard input on",
+                "reach the engine itself (its socket, tcp:// with TLS, or ssh://), or write the dump to a file with --output and load it by hand");
         return await SendRawAsync(HttpMethod.Post, $"v{version}/{path}", body, doing, ShortCall, cancel, upgrade: true).ConfigureAwait(false);
     }
 
     private async Task<HttpResponseMessage> SendRawAsync(
         HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false)
     {
-        using var request = new HttpRequestMessage(method, new Uri(connection.BaseAddress, path)) { Content = body, Version = HttpVersion.Version11 };
+        using var request = new HttpRequestMessage(method, new Uri(_route!.BaseAddress, path)) { Content = body, Version = HttpVersion.Version11 };
         if (upgrade)
         {
             request.Headers.Connection.Add("Upgrade");

@@ -26,9 +26,10 @@ internal sealed record ContainerItem(
     IReadOnlyDictionary<string, string>? Labels, IReadOnlyList<MountAnswer>? Mounts);
 
 /// <param name="Image">The image's id; the name that was asked for is in <paramref name="Config"/>.</param>
+/// <param name="IsPortainer">Portainer's word for its own container, where it is in between.</param>
 internal sealed record ContainerAnswer(
     string Id, string? Name, string? Image, ContainerConfig? Config, ContainerState? State, ContainerHostConfig? HostConfig,
-    IReadOnlyList<MountAnswer>? Mounts);
+    IReadOnlyList<MountAnswer>? Mounts, bool? IsPortainer);
 
 internal sealed record ContainerConfig(string? Image, IReadOnlyDictionary<string, string>? Labels, int? StopTimeout);
 

@@ -41,7 +41,8 @@ internal static class EngineFailure
             switch (socket?.SocketErrorCode)
             {
                 case SocketError.ConnectionRefused:
-                    return Unreached("the connection was refused", "is the Docker engine running?");
+                    return Unreached("the connection was refused",
+                        engine.StartsWith("Portainer", StringComparison.Ordinal) ? "is it running, and is this its port?" : "is the Docker engine running?");
                 case SocketError.AddressNotAvailable when engine.StartsWith("unix:", StringComparison.Ordinal):
                     return Unreached("there is no such socket", "is the Docker engine running? check the path in the environment's \"connect\"");
                 case SocketError.AccessDenied:

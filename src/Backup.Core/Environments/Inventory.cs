@@ -1,7 +1,14 @@
 namespace Backup.Environments;
 
 /// <summary>What an environment holds at one moment: the facts that planning decides on.</summary>
-public sealed record Inventory(EngineFacts Engine, IReadOnlyList<VolumeFacts> Volumes, IReadOnlyList<ContainerFacts> Containers);
+public sealed record Inventory(EngineFacts Engine, IReadOnlyList<VolumeFacts> Volumes, IReadOnlyList<ContainerFacts> Containers)
+{
+    /// <summary>What the way to the engine leads through, for people, such as "through Portainer agent 2.23.0"; empty = nothing.</summary>
+    public string Through { get; init; } = "";
+
+    /// <summary>What may be missing from these facts, and other things to know before they are used.</summary>
+    public IReadOnlyList<Remark> Remarks { get; init; } = [];
+}
 
 /// <param name="Id">The engine's own id (<c>/info.ID</c>).</param>
 /// <param name="HostName"><c>/info.Name</c>.</param>
@@ -41,6 +48,9 @@ public sealed record ContainerFacts(
     IReadOnlyDictionary<string, string> Labels,
     IReadOnlyList<MountFacts> Mounts)
 {
+    /// <summary>Our own requests pass through it: it is never paused or stopped.</summary>
+    public bool CarriesConnection { get; init; }
+
     public bool Running => State is "running" or "restarting";
     public string? ComposeProject => Labels.GetValueOrDefault(ProjectLabel);
     public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");

@@ -20,10 +20,15 @@ internal sealed class InventoryReader(DockerApi api)
         var containers = new ContainerFacts?[items.Count];
         await System.Threading.Tasks.Parallel.ForAsync(0, items.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
             async (i, token) => containers[i] = await ContainerAsync(items[i].Id, token).ConfigureAwait(false)).ConfigureAwait(false);
+        Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
         return new Inventory(
             engine,
             [.. volumes.Select(Facts).OrderBy(v => v.Name, StringComparer.Ordinal)],
-            [.. containers.OfType<ContainerFacts>().OrderBy(c => c.Name, StringComparer.Ordinal)]);
+            [.. containers.OfType<ContainerFacts>().OrderBy(c => c.Name, StringComparer.Ordinal)])
+        {
+            Through = route.Through,
+            Remarks = route.Remarks,
+        };
     }
 
     /// <summary>Null when there is none, also when it vanished a moment ago.</summary>
@@ -32,6 +37,7 @@ internal sealed class InventoryReader(DockerApi api)
         if (await api.FindContainerAsync(idOrName, cancel).ConfigureAwait(false) is not { } c) return null;
         string image = c.Config?.Image ?? c.Image ?? "";
         string imageId = c.Image ?? "";
+        Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
         return new ContainerFacts(
             c.Id,
             (c.Name ?? c.Id).TrimStart('/'),
@@ -43,7 +49,18 @@ internal sealed class InventoryReader(DockerApi api)
             c.HostConfig?.AutoRemove ?? false,
             c.Config?.StopTimeout,
             c.Config?.Labels ?? Empty,
-            [.. (c.Mounts ?? []).Select(Facts)]);
+            [.. (c.Mounts ?? []).Select(Facts)])
+        {
+            CarriesConnection = route.ThroughPortainer && (c.IsPortainer == true || IsPortainerImage(image)),
+        };
+    }
+
+    /// <summary>portainer/portainer-ce, portainer/agent and the like, from whatever registry.</summary>
+    private static bool IsPortainerImage(string image)
+    {
+        string[] path = image.Split('@')[0].Split('/');
+        return path.Length >= 2 && path[^2] == "portainer"
+            && (path[^1].StartsWith("portainer", StringComparison.Ordinal) || path[^1].StartsWith("agent", StringComparison.Ordinal));
     }
 
     internal static VolumeFacts Facts(VolumeAnswer v) => new(

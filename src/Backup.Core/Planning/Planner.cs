@@ -14,7 +14,7 @@ public static class Planner
     public static BackupPlan Plan(
         EnvironmentPolicy policy, Inventory inventory, IReadOnlyList<Snapshot> known, IReadOnlyList<string>? volumeGlobs = null)
     {
-        var warnings = new List<PlanWarning>();
+        List<PlanWarning> warnings = [.. inventory.Remarks.Select(r => new PlanWarning(r.Problem, r.Hint))];
         Selection selection = VolumeSelector.Select(policy.Volumes, inventory);
         IReadOnlyList<SourceRef> wanted = Choose(policy, selection, volumeGlobs ?? []);
         WarnOfIdlePatterns(policy, inventory, selection, warnings);

@@ -105,7 +105,9 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
             (mode, said) = (policy.Then, before is null && after is null ? $"policy: {Word(policy.Then)}" : $"policy: hooks, then {Word(policy.Then)}");
         }
 
-        if (mode == QuiesceMode.Stop && container.SwarmTask)
+        if (mode != QuiesceMode.None && container.CarriesConnection)
+            (mode, said) = (QuiesceMode.None, "part of Portainer: never held, because the connection leads through it");
+        else if (mode == QuiesceMode.Stop && container.SwarmTask)
             (mode, said) = (QuiesceMode.Pause, "swarm task: paused instead of stopped, because the swarm would replace it");
         else if (mode == QuiesceMode.Stop && container.AutoRemove)
             (mode, said) = (QuiesceMode.Pause, "started with --rm: paused instead of stopped, because a stop would delete it");

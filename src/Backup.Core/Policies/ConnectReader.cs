@@ -4,19 +4,28 @@ namespace Backup.Policies;
 internal sealed class ConnectReader(Func<string, string> resolve)
 {
     private const string Example = "\"unix:///var/run/docker.sock\", \"tcp://10.0.0.3:2376\" or \"ssh://root@10.0.0.3\"";
-    private static readonly string[] LaterTypes = ["portainer-agent", "portainer"];
+    private static readonly string[] LaterTypes = ["portainer"];
+
+    private readonly PortainerConnectReader _portainer = new(resolve);
 
     internal ConnectPolicy? Read(PolicyNode node)
     {
         if (node.IsText) return Url(node) is { } direct ? new DockerConnectPolicy(direct, null) : null;
-        if (node.IsObject && node.Element.TryGetProperty("type", out var type) && type.ValueKind == System.Text.Json.JsonValueKind.String && type.GetString() != "docker")
+        string? type = node.IsObject && node.Element.TryGetProperty("type", out var t) && t.ValueKind == System.Text.Json.JsonValueKind.String ? t.GetString() : null;
+        switch (type)
         {
-            // The keys of another type cannot be judged by those of this one.
-            string name = type.GetString()!;
-            node.Problem(LaterTypes.Contains(name) ? $"connections of type \"{name}\" are not supported by this version" : $"there is no connection type \"{name}\"",
-                LaterTypes.Contains(name) ? "Reach the engine itself: " + Example + "." : Nearest.Hint(name, ["docker", .. LaterTypes]));
-            return null;
+            case null or "docker": return Docker(node);
+            case "portainer-agent": return _portainer.Agent(node);
+            default:
+                // The keys of another type cannot be judged by those of this one.
+                node.Problem(LaterTypes.Contains(type) ? $"connections of type \"{type}\" are not supported by this version" : $"there is no connection type \"{type}\"",
+                    LaterTypes.Contains(type) ? "Reach the engine itself: " + Example + "." : Nearest.Hint(type, ["docker", "portainer-agent", .. LaterTypes]));
+                return null;
         }
+    }
+
+    private DockerConnectPolicy? Docker(PolicyNode node)
+    {
         if (node.Object("\"connect\"", PolicyKeys.DockerConnect) is not { } section) return null;
         _ = section.Required("type", "\"docker\"")?.Text("\"docker\"");
         PolicyNode? urlNode = section.Required("url", "\"tcp://10.0.0.3:2376\"");

@@ -1,3 +1,5 @@
+using Backup.Environments;
+
 namespace Backup.Policies;
 
 /// <summary>The policy as the file says it, with defaults resolved: immutable records, one to one with the file.</summary>
@@ -59,11 +61,29 @@ public sealed record EnvironmentPolicy(
     IReadOnlyList<RulePolicy> Rules);
 
 /// <summary>How an environment is reached.</summary>
-public abstract record ConnectPolicy;
+public abstract record ConnectPolicy
+{
+    /// <summary>What has to be readable before it can be used.</summary>
+    public virtual IEnumerable<Secret> Secrets => [];
+}
 
 /// <param name="Url"><c>unix:///path</c>, <c>tcp://host:port</c> or <c>ssh://[user@]host[:port][/path/of/the/socket]</c>.</param>
 /// <param name="Tls">Null = none.</param>
-public sealed record DockerConnectPolicy(Uri Url, TlsPolicy? Tls) : ConnectPolicy;
+public sealed record DockerConnectPolicy(Uri Url, TlsPolicy? Tls) : ConnectPolicy
+{
+    public override IEnumerable<Secret> Secrets => Tls?.Key is { } key ? [key] : [];
+}
+
+/// <summary>A Portainer agent, without Portainer.</summary>
+/// <param name="Url"><c>https://host:port</c>.</param>
+/// <param name="Secret">The agent's <c>AGENT_SECRET</c>; null = it has none.</param>
+/// <param name="Key">PEM text of Portainer's own key, to which the agent belongs; null = a key of this host's own.</param>
+/// <param name="Pair">An agent without a secret may be made ours.</param>
+/// <param name="Limits">Where the agent's own are not the shortest; null fields say nothing.</param>
+public sealed record PortainerAgentConnectPolicy(Uri Url, Secret? Secret, Secret? Key, bool Pair, TransferLimits Limits) : ConnectPolicy
+{
+    public override IEnumerable<Secret> Secrets => new[] { Secret, Key }.OfType<Secret>();
+}
 
 /// <param name="Ca">PEM file of the authority that signed the engine's certificate; null = the system's.</param>
 /// <param name="Cert">PEM file of the client certificate; null = none.</param>

@@ -15,6 +15,8 @@ internal static class PolicyKeys
         ["connect", "volumes", "store", "schedule", "timeZone", "quiesce", "compression", "retention", "rules"];
     internal static readonly string[] Rule = ["volume", "store", "quiesce", "compression", "retention"];
     internal static readonly string[] DockerConnect = ["type", "url", "tls"];
+    internal static readonly string[] PortainerAgentConnect = ["type", "url", "secret", "key", "pair", "limits"];
+    internal static readonly string[] Limits = ["upload", "download"];
     internal static readonly string[] Tls = ["ca", "cert", "key"];
     internal static readonly string[] Volumes = ["include", "exclude"];
     internal static readonly string[] Quiesce = ["before", "after", "timeout", "then"];
@@ -33,6 +35,8 @@ internal static class PolicyKeys
         ["environment"] = Environment,
         ["rule"] = Rule,
         ["dockerConnect"] = DockerConnect,
+        ["portainerAgentConnect"] = PortainerAgentConnect,
+        ["limits"] = Limits,
         ["tls"] = Tls,
         ["volumes"] = Volumes,
         ["hooks"] = Quiesce,

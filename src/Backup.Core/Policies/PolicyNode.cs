@@ -40,6 +40,13 @@ internal sealed partial class PolicyNode(JsonElement element, string path, List<
         return null;
     }
 
+    public bool? YesOrNo()
+    {
+        if (Element.ValueKind is JsonValueKind.True or JsonValueKind.False) return Element.GetBoolean();
+        Wrong<object>("true or false", "true");
+        return null;
+    }
+
     public IReadOnlyList<PolicyNode>? Items(string example)
     {
         if (Element.ValueKind != JsonValueKind.Array) return Wrong<IReadOnlyList<PolicyNode>>("a list", example);

@@ -46,7 +46,7 @@ public sealed class Backends(
     {
         foreach (EnvironmentPolicy environment in environments)
         {
-            if (environment.Connect is DockerConnectPolicy { Tls.Key: { } key }) _ = key.Read();
+            foreach (Secret secret in environment.Connect.Secrets) _ = secret.Read();
             foreach (S3StorePolicy store in policy.Stores.OfType<S3StorePolicy>().Where(s => StoresOf(environment).Contains(s.Name)))
             {
                 _ = store.AccessKeyId.Read();

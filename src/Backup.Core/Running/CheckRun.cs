@@ -29,7 +29,8 @@ public sealed class CheckRun(RunContext context, Backends backends)
                 foreach (PlanWarning warning in plan.Warnings)
                     context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
                 EngineFacts engine = inventory.Engine;
-                return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count} of {inventory.Volumes.Count} volumes selected";
+                return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count} of {inventory.Volumes.Count} volumes selected"
+                    + (inventory.Through.Length > 0 ? $"; {inventory.Through}" : "");
             });
         }
 

@@ -69,6 +69,9 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
     /// <summary>Replacing files under a process that holds them open does harm, also when it is only paused: users are stopped.</summary>
     private static QuiesceStep StopForRestore(ContainerFacts user)
     {
+        if (user.CarriesConnection)
+            throw new BackupException($"{user.Name} is part of Portainer, which the way to this environment leads through, and would have to be stopped.",
+                "Restore over another way to the engine: its socket, or tcp:// with TLS.");
         if (user.SwarmTask)
             throw new BackupException($"{user.Name} is a task of a Swarm service, and Swarm would start another one.",
                 "Scale the service to 0, restore, and scale it back.");

@@ -31,7 +31,7 @@ public class ErrorGoldenTests
         string state = Path.Combine(program.Folder, "state");
         RunContext context = new RecordingContext().Run;
         await using UndoJournal held = await UndoJournal.OpenAsync(state, context, TimeSpan.Zero, default);
-        await using Backends backends = Wiring.Production.Backends(context, Policy);
+        await using Backends backends = Wiring.Production.Backends(context, Policy, state);
 
         var text = new StringWriter { NewLine = "\n" };
         async Task Say(string title, Func<Task> act)

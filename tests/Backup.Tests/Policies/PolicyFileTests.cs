@@ -1,3 +1,4 @@
+using Backup.Environments;
 using Backup.Policies;
 using Shouldly;
 using Xunit;
@@ -139,7 +140,14 @@ public sealed class PolicyFileTests
     [InlineData("\"unix://var/run/docker.sock\"", "absolute path")]
     [InlineData("\"tcp://u:p@host:1\"", "user or password")]
     [InlineData("\"tcp://host:2375/x\"", "no address")]
-    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"secret\": \"env:X\" }", "not supported by this version")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"http://x:9001\" }", "begins with https://")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"10.0.0.2:9001\" }", "is no address of an agent")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x:9001/api\" }", "is no address of an agent")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"secret\": \"hunter2\" }", "a literal stands where a reference to a secret belongs")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"secret\": \"env:S\", \"pair\": true }", "has no meaning beside")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"pair\": \"yes\" }", "true or false belongs here")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"limits\": { \"upload\": \"soon\" } }", "is no time limit")]
+    [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"tls\": {} }", "has no key \"tls\"")]
     [InlineData("{ \"type\": \"portainer\", \"apiKey\": \"env:X\" }", "not supported by this version")]
     [InlineData("{ \"type\": \"dokcer\" }", "no connection type")]
     [InlineData("{ \"url\": \"tcp://host:1\" }", "\"type\" is missing")]
@@ -283,6 +291,19 @@ public sealed class PolicyFileTests
         (e.Kind, e.Problem).ShouldBe((FailureKind.Usage, "there is no policy file /nonexistent/backup.json"));
         e.Hint.ShouldContain("backup init");
         Should.Throw<BackupException>(() => PolicyFile.Load("/etc")).Problem.ShouldContain("it is a directory");
+    }
+
+    [Fact]
+    public void A_connection_through_an_agent_is_read_with_its_usual_port()
+    {
+        One("""{ "connect": { "type": "portainer-agent", "url": "https://10.0.0.2", "secret": "env:S" } }""").Connect
+            .ShouldBe(new PortainerAgentConnectPolicy(new Uri("https://10.0.0.2:9001/"), new Secret("env:S", "$.environments.e.connect.secret"), null, false, TransferLimits.None));
+        var own = One("""{ "connect": { "type": "portainer-agent", "url": "https://a:443", "key": "file:portainer.key", "limits": { "upload": "100s", "download": "25m" } } }""")
+            .Connect.ShouldBeOfType<PortainerAgentConnectPolicy>();
+        own.Url.ShouldBe(new Uri("https://a:443"));
+        own.Key!.Reference.ShouldBe("file:/etc/backup/portainer.key");
+        own.Limits.ShouldBe(new TransferLimits(TimeSpan.FromSeconds(100), TimeSpan.FromMinutes(25)));
+        own.Secrets.ShouldBe([own.Key]);
     }
 
     [Fact]

@@ -18,6 +18,9 @@ internal sealed class AgentClient(Uri url, string message = "Portainer-App") : I
 
     public string PublicKey => Convert.ToHexStringLower(_key.ExportSubjectPublicKeyInfo());
 
+    /// <summary>The key as Portainer keeps it.</summary>
+    public string Pem => _key.ExportECPrivateKeyPem();
+
     public string Signature => Convert.ToBase64String(
         _key.SignHash(MD5.HashData(Encoding.UTF8.GetBytes(message)), DSASignatureFormat.IeeeP1363FixedFieldConcatenation)).TrimEnd('=');
 

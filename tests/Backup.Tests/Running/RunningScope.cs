@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text.Json.Nodes;
+using Backup.Cli;
 using Backup.Environments;
-using Backup.Environments.Connections;
 using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Running;
@@ -109,7 +109,7 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     {
         RunContext context = Context;
         return new Backends(PolicyFile.Load(WritePolicy()),
-            e => new DockerEnvironment(e.Name, DockerConnection.For((DockerConnectPolicy)e.Connect), context),
+            e => Wiring.Production.Environment(e.Name, e.Connect, State, context),
             s => OpenStore(s, context));
     }
 

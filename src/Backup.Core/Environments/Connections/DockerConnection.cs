@@ -9,6 +9,9 @@ namespace Backup.Environments.Connections;
 /// <param name="Display">For messages, such as <c>unix:///var/run/docker.sock</c>.</param>
 public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddress, string Display)
 {
+    /// <summary>Null = the engine itself answers at the base address.</summary>
+    internal IGateway? Gateway { get; init; }
+
     /// <summary>Chooses the connection kind by the URL's scheme. Reads certificates, opens nothing.</summary>
     /// <exception cref="BackupException">The scheme is not known, or a certificate or key cannot be read.</exception>
     public static DockerConnection For(DockerConnectPolicy policy) => policy.Url.Scheme switch
