@@ -33,9 +33,13 @@ internal sealed record ContainerAnswer(
 
 internal sealed record ContainerConfig(string? Image, IReadOnlyDictionary<string, string>? Labels, int? StopTimeout);
 
-internal sealed record ContainerState(string? Status, string? StartedAt, int? ExitCode, string? Error);
+internal sealed record ContainerState(string? Status, string? StartedAt, int? ExitCode, string? Error, HealthState? Health);
 
-internal sealed record ContainerHostConfig(bool? AutoRemove);
+/// <param name="Status">none, starting, healthy or unhealthy.</param>
+internal sealed record HealthState(string? Status);
+
+/// <summary>A mode is <c>container:ID</c> where the namespace is that of another container.</summary>
+internal sealed record ContainerHostConfig(bool? AutoRemove, string? NetworkMode, string? PidMode, string? IpcMode);
 
 internal sealed record MountAnswer(
     string? Type, string? Name, string? Source, string? Destination, [property: JsonPropertyName("RW")] bool? Writable);

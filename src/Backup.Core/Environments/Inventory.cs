@@ -51,6 +51,15 @@ public sealed record ContainerFacts(
     /// <summary>Our own requests pass through it: it is never paused or stopped.</summary>
     public bool CarriesConnection { get; init; }
 
+    /// <summary>Ids or names of the containers whose network, pid or ipc namespace it lives in.</summary>
+    public IReadOnlyList<string> SharesWith { get; init; } = [];
+
+    /// <summary>starting, healthy or unhealthy; null without a health check.</summary>
+    public string? Health { get; init; }
+
+    /// <summary>Of its last end.</summary>
+    public int ExitCode { get; init; }
+
     public bool Running => State is "running" or "restarting";
     public string? ComposeProject => Labels.GetValueOrDefault(ProjectLabel);
     public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");

@@ -52,7 +52,17 @@ internal sealed class InventoryReader(DockerApi api)
             [.. (c.Mounts ?? []).Select(Facts)])
         {
             CarriesConnection = route.ThroughPortainer && (c.IsPortainer == true || IsPortainerImage(image)),
+            SharesWith = [.. new[] { c.HostConfig?.NetworkMode, c.HostConfig?.PidMode, c.HostConfig?.IpcMode }.Select(Shared).OfType<string>().Distinct(StringComparer.Ordinal)],
+            Health = c.State?.Health?.Status is { } health and not ("none" or "") ? health : null,
+            ExitCode = c.State?.ExitCode ?? 0,
         };
+    }
+
+    /// <summary>The container in <c>container:ID</c>; null for every other mode.</summary>
+    private static string? Shared(string? mode)
+    {
+        const string Prefix = "container:";
+        return mode?.StartsWith(Prefix, StringComparison.Ordinal) == true ? mode[Prefix.Length..].TrimStart('/') : null;
     }
 
     /// <summary>portainer/portainer-ce, portainer/agent and the like, from whatever registry.</summary>

@@ -55,9 +55,16 @@ public sealed record VolumeStep(
 /// <param name="Reason">Why in this way, such as "policy: stop" or "swarm task: paused instead of stopped".</param>
 public sealed record QuiesceStep(ContainerFacts Container, QuiesceMode Mode, IReadOnlyList<Hook> Hooks, string Reason)
 {
+    /// <summary>Others of the same plan that it depends on: it is held before them, and they must be back before it is.</summary>
+    public IReadOnlyList<Need> Needs { get; init; } = [];
+
     /// <summary>False for a container that is left as it is.</summary>
     public bool DoesSomething => Mode != QuiesceMode.None || Hooks.Count > 0;
 }
+
+/// <param name="ContainerId">Whom the dependent needs.</param>
+/// <param name="Healthy">It must not only run but be healthy again.</param>
+public sealed record Need(string ContainerId, bool Healthy);
 
 /// <summary>Commands run by exec in the container. At least one of the two is there.</summary>
 /// <param name="Before">Run before the container is paused or stopped.</param>

@@ -8,6 +8,8 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
 {
     internal const string ModeLabel = "backup.quiesce", BeforeLabel = "backup.before", AfterLabel = "backup.after";
 
+    private readonly Dependencies _dependencies = new(inventory.Containers);
+
     /// <summary>What one source by itself asks for.</summary>
     internal VolumeAsk Ask(VolumeStep step)
     {
@@ -30,14 +32,13 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
     /// <summary>Each container once, in the strongest way that any source of the group asks for.</summary>
     internal GroupStep Plan(AskedGroup group)
     {
-        Dictionary<string, QuiesceStep> merged = group.Volumes.SelectMany(v => v.Writers).Where(w => w.DoesSomething)
-            .GroupBy(w => w.Container.Id).ToDictionary(g => g.Key, g => Strongest([.. g]));
-        List<QuiesceStep> order = [.. ComposeOrder.DependentsFirst(merged.Values.Select(s => s.Container)).Select(c => merged[c.Id])];
+        IReadOnlyList<QuiesceStep> order = _dependencies.Arrange(group.Volumes.SelectMany(v => v.Writers).Where(w => w.DoesSomething)
+            .GroupBy(w => w.Container.Id).Select(g => Strongest([.. g])));
         IReadOnlyList<VolumeStep> volumes = [.. group.Volumes.Select(v => Volume(v, order)).OrderBy(v => v.Quiesce.Count == 0)];
         return new GroupStep(group.Name, group.Why, volumes, order);
     }
 
-    private VolumeStep Volume(VolumeAsk ask, List<QuiesceStep> order)
+    private VolumeStep Volume(VolumeAsk ask, IReadOnlyList<QuiesceStep> order)
     {
         if (ask.AtRest is var (consistency, note)) return ask.Step with { Consistency = consistency, Note = note };
         // A source that asks for nobody is read when the others' containers are back.

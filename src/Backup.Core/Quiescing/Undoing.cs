@@ -2,6 +2,10 @@ using Backup.Environments;
 
 namespace Backup.Quiescing;
 
+/// <param name="Text">What was done, in the user's words.</param>
+/// <param name="Disturbed">Somebody else had brought the container back before: it was not held all the time.</param>
+internal sealed record Undone(string Text, bool Disturbed = false);
+
 /// <summary>
 /// Undoes one journal entry, idempotently: what is already as it should be counts as undone, and what a person changed meanwhile is left alone.
 /// </summary>
@@ -15,8 +19,8 @@ internal static class Undoing
 
     private static readonly TimeSpan[] Pauses = [TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3)];
 
-    /// <summary>Tries three times. Returns what was done, in the user's words; throws what the last try threw.</summary>
-    internal static async Task<string> UndoAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
+    /// <summary>Tries three times; throws what the last try threw.</summary>
+    internal static async Task<Undone> UndoAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
     {
         for (int attempt = 0; ; attempt++)
         {
@@ -40,12 +44,12 @@ internal static class Undoing
         _ => $"docker rm $(docker ps -aq --filter label={ContainerFacts.HelperLabel}={entry.Run})",
     };
 
-    private static async Task<string> TryAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
+    private static async Task<Undone> TryAsync(UndoEntry entry, IEnvironment environment, RunContext context, CancellationToken cancel)
     {
         if (entry.Kind == UndoKind.RemoveHelpers)
         {
             int removed = await environment.RemoveHelpersAsync(entry.Run, cancel);
-            return removed == 0 ? "no helper containers were left" : $"removed {removed} helper container{(removed == 1 ? "" : "s")}";
+            return new Undone(removed == 0 ? "no helper containers were left" : $"removed {removed} helper container{(removed == 1 ? "" : "s")}");
         }
 
         HeldContainer held = entry.Container!;
@@ -56,19 +60,19 @@ internal static class Undoing
         switch (entry.Kind)
         {
             case UndoKind.Unpause when now.State != "paused":
-                return $"{held.Name} is not paused";
+                return new Undone($"{held.Name} is not paused", Disturbed: true);
             case UndoKind.Unpause when restarted:
-                return $"{held.Name} was restarted and paused by somebody else: left alone";
+                return new Undone($"{held.Name} was restarted and paused by somebody else: left alone", Disturbed: true);
             case UndoKind.Unpause:
                 await environment.ActAsync(new ContainerAction(ContainerVerb.Unpause, now.Id), cancel);
-                return $"unpaused {held.Name}";
+                return new Undone($"unpaused {held.Name}");
             case UndoKind.Start when now.Running || now.State == "paused":
-                return $"{held.Name} is running";
+                return new Undone($"{held.Name} is running", Disturbed: true);
             case UndoKind.Start when restarted:
-                return $"{held.Name} was started and stopped again by somebody else: left alone";
+                return new Undone($"{held.Name} was started and stopped again by somebody else: left alone", Disturbed: true);
             case UndoKind.Start:
                 await environment.ActAsync(new ContainerAction(ContainerVerb.Start, now.Id), cancel);
-                return $"started {held.Name}";
+                return new Undone($"started {held.Name}");
             default:
                 return await RunAfterHookAsync(entry, now, environment, cancel);
         }
@@ -93,24 +97,25 @@ internal static class Undoing
     }
 
     /// <summary>Compose recreates containers under new ids. The new one never saw our hook; it only has to run.</summary>
-    private static async Task<string> UndoRecreatedAsync(UndoEntry entry, HeldContainer held, IEnvironment environment, CancellationToken cancel)
+    private static async Task<Undone> UndoRecreatedAsync(UndoEntry entry, HeldContainer held, IEnvironment environment, CancellationToken cancel)
     {
         Inventory inventory = await environment.InspectAsync(cancel);
         ContainerFacts? successor = inventory.Containers.FirstOrDefault(c => held.ComposeService is not null
                 && c.ComposeProject == held.ComposeProject && c.ComposeService == held.ComposeService && c.ComposeNumber == held.ComposeNumber)
             ?? inventory.Containers.FirstOrDefault(c => c.Name == held.Name);
-        if (successor is null) return $"{held.Name} no longer exists: nothing to bring back";
-        if (entry.Kind == UndoKind.Exec || successor.State != "created") return $"{held.Name} was recreated as {successor.Name}, which is {successor.State}";
+        if (successor is null) return new Undone($"{held.Name} no longer exists: nothing to bring back");
+        if (entry.Kind == UndoKind.Exec || successor.State != "created")
+            return new Undone($"{held.Name} was recreated as {successor.Name}, which is {successor.State}", Disturbed: successor.State != "created");
         await environment.ActAsync(new ContainerAction(ContainerVerb.Start, successor.Id), cancel);
-        return $"started {successor.Name}, the recreated {held.Name}";
+        return new Undone($"started {successor.Name}, the recreated {held.Name}");
     }
 
-    private static async Task<string> RunAfterHookAsync(UndoEntry entry, ContainerFacts now, IEnvironment environment, CancellationToken cancel)
+    private static async Task<Undone> RunAfterHookAsync(UndoEntry entry, ContainerFacts now, IEnvironment environment, CancellationToken cancel)
     {
-        if (now.State != "running") return $"{now.Name} is {now.State}: its after hook was not run";
+        if (now.State != "running") return new Undone($"{now.Name} is {now.State}: its after hook was not run");
         ExecResult result = await environment.ExecAsync(now.Id, entry.Command!, TimeSpan.FromSeconds(entry.TimeoutSeconds ?? 30), cancel);
         if (result.ExitCode != 0) throw HookFailed(environment.Name, now.Name, "after", entry.Command!, result);
-        return $"ran the after hook in {now.Name}";
+        return new Undone($"ran the after hook in {now.Name}");
     }
 
     internal static EnvironmentException HookFailed(string environment, string container, string which, IReadOnlyList<string> command, ExecResult result)

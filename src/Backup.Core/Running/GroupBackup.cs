@@ -23,34 +23,40 @@ internal sealed class GroupBackup(RunScene scene, Backends backends)
     {
         VolumeBackup[] all = [.. steps.Select(step => new VolumeBackup(scene, backends, step))];
         List<VolumeBackup> good = [.. all];
+        var held = new Quiescence(new HoldScene(scene.Environment, scene.Context, scene.Journal, scene.Facts.RunId, Restore: null), Quiescence.DefaultHealthTimeout);
         var made = new List<MadeSnapshot>();
         try
         {
             DateTimeOffset takenAt = scene.Context.Now;
             await EachAsync(good, volume => volume.BeginAsync(takenAt, cancel));
             if (good.Count == 0) return made;
-            QuiesceRecord held = await ReadAsync(good, quiesce, cancel);
-            await EachAsync(good, async volume => made.Add(await volume.CommitAsync(held with { Consistency = volume.Step.Consistency }, cancel)));
+            await ReadAsync(good, quiesce, held, cancel);
+            await EachAsync(good, async volume => made.Add(await volume.CommitAsync(
+                new QuiesceRecord(volume.Step.Consistency, held.DowntimeSeconds, held.Windows), cancel)));
+            // The uploads are done; who was started again had that long to become healthy.
+            foreach (Recovery unwell in (await held.RecoveriesAsync()).Where(r => r.Problem is not null))
+                scene.Tally.Add(new RunFailure(scene.Environment.Name, null, unwell.Problem!, $"Look at its log: docker logs {unwell.Container}", "quiesce"));
             return made;
         }
         finally
         {
+            foreach (ReleaseFailure failure in held.Failures)
+                scene.Tally.Add(new RunFailure(scene.Environment.Name, null, failure.Problem, failure.Hint, "quiesce", NeedsPerson: true));
             foreach (VolumeBackup volume in all) await volume.DisposeAsync();
         }
     }
 
-    /// <returns>What was held; the consistency is each volume's own.</returns>
-    private async Task<QuiesceRecord> ReadAsync(List<VolumeBackup> volumes, IReadOnlyList<QuiesceStep> quiesce, CancellationToken cancel)
+    /// <summary>Those that could not be read leave the list.</summary>
+    private async Task ReadAsync(List<VolumeBackup> volumes, IReadOnlyList<QuiesceStep> quiesce, Quiescence held, CancellationToken cancel)
     {
-        Quiescence held;
         try
         {
-            held = await HoldAsync(quiesce, cancel);
+            await HoldAsync(quiesce, held, cancel);
         }
         catch (BackupException e)
         {
             await EachAsync(volumes, _ => Task.FromException(e));
-            return new QuiesceRecord("none", 0, []);
+            return;
         }
 
         try
@@ -60,24 +66,20 @@ internal sealed class GroupBackup(RunScene scene, Backends backends)
         finally
         {
             await held.ReleaseAsync();
-            string? only = volumes is [var single] ? single.Step.Source.ToString() : null;
-            foreach (ReleaseFailure failure in held.Failures)
-                scene.Tally.Add(new RunFailure(scene.Environment.Name, only, failure.Problem, failure.Hint, "quiesce", NeedsPerson: true));
         }
-        return new QuiesceRecord("none", held.DowntimeSeconds, held.Windows);
     }
 
     /// <summary>An engine that would not hold somebody is asked once more; by then everybody is back.</summary>
-    private async Task<Quiescence> HoldAsync(IReadOnlyList<QuiesceStep> quiesce, CancellationToken cancel)
+    private async Task HoldAsync(IReadOnlyList<QuiesceStep> quiesce, Quiescence held, CancellationToken cancel)
     {
         try
         {
-            return await Quiescence.HoldAsync(quiesce, scene.Environment, scene.Context, scene.Journal, scene.Facts.RunId, restore: null, cancel);
+            await held.HoldAsync(quiesce, cancel);
         }
         catch (BackupException e) when (Blame.MayPass(e))
         {
             scene.Context.Events.Report(new RunEvent.Warning($"{e.Problem} Trying once more.", e.Hint));
-            return await Quiescence.HoldAsync(quiesce, scene.Environment, scene.Context, scene.Journal, scene.Facts.RunId, restore: null, cancel);
+            await held.HoldAsync(quiesce, cancel);
         }
     }
 

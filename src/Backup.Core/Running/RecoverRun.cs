@@ -17,12 +17,15 @@ public sealed class RecoverRun(RunContext context, Backends backends)
         var actions = new List<string>();
         var failures = new List<RunFailure>();
         var failed = new HashSet<string>(StringComparer.Ordinal);
+        var down = new HashSet<string>(StringComparer.Ordinal);
         foreach (UndoEntry entry in journal.Pending.Reverse())
         {
             if (environments is not null && !environments.Contains(entry.Environment)) continue;
             bool container = entry.Kind != UndoKind.RemoveHelpers;
             // Helpers can wait; every container is worth its own try.
             if (!container && failed.Contains(entry.Environment)) continue;
+            // The command of a container that is not back waits for it.
+            if (entry.Kind == UndoKind.Exec && down.Contains(entry.Container!.Id)) continue;
             if (entry.Restore is not null && journal.IsBroken(entry.Environment, entry.Restore))
             {
                 failures.Add(new RunFailure(entry.Environment, entry.Restore,
@@ -33,13 +36,14 @@ public sealed class RecoverRun(RunContext context, Backends backends)
             }
             try
             {
-                string done = await Undoing.UndoAsync(entry, backends.Environment(entry.Environment), context, cancel);
-                actions.Add($"{entry.Environment}: {done}");
+                Undone done = await Undoing.UndoAsync(entry, backends.Environment(entry.Environment), context, cancel);
+                actions.Add($"{entry.Environment}: {done.Text}");
                 journal.Done(entry);
             }
             catch (BackupException e)
             {
                 failed.Add(entry.Environment);
+                if (entry.Kind is UndoKind.Start or UndoKind.Unpause) down.Add(entry.Container!.Id);
                 failures.Add(new RunFailure(entry.Environment, null,
                     container ? $"{entry.Container!.Name} could not be brought back: {e.Problem}" : $"Helper containers of a killed run could not be removed: {e.Problem}",
                     $"{e.Hint} By hand: {Undoing.ByHand(entry)}", "quiesce", NeedsPerson: container));

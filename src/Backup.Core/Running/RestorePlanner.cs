@@ -60,7 +60,7 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
                     : $"{target} in environment {name} is not empty.",
                 $"Restore beside it with --as {Suggest(target)}, or replace its content with --overwrite, which stops its containers meanwhile.");
 
-        QuiesceStep[] quiesce = [.. users.Select(StopForRestore)];
+        IReadOnlyList<QuiesceStep> quiesce = new Dependencies(inventory.Containers).Arrange(users.Select(StopForRestore));
         string? howEmptied = empty || entries is not null ? null : await environment.PlanEmptyAsync(target, probe, cancel);
         if (entries is not null && !empty) notes.Add("Only the chosen paths are written; other files of the volume stay as they are.");
         return new RestorePlan(snapshot, reader.Record, name, target, null, quiesce, howEmptied, entries, files, bytes, null, request.Overwrite, notes);

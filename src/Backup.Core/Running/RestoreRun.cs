@@ -59,10 +59,10 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         var failures = new List<RunFailure>();
         IReadOnlyList<string> differences;
         var helpers = new RunHelpers(context, environment, journal, runId);
-        Quiescence? held = null;
+        var held = new Quiescence(new HoldScene(environment, context, journal, runId, target.ToString()), Quiescence.DefaultHealthTimeout);
         try
         {
-            held = await Quiescence.HoldAsync(plan.Quiesce, environment, context, journal, runId, target.ToString(), cancel);
+            await held.HoldAsync(plan.Quiesce, cancel);
             await MakeRoomAsync(plan, environment, target, runId, journal, cancel);
             context.Events.Report(new RunEvent.Step($"writing {target} in {environment.Name}"));
             await environment.FillAsync(target, runId, async (body, token) =>
@@ -94,7 +94,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         }
         finally
         {
-            if (held is not null && !journal.IsBroken(environment.Name, target.ToString())) await held.ReleaseAsync();
+            if (!journal.IsBroken(environment.Name, target.ToString())) await held.ReleaseAsync();
             await helpers.DisposeAsync();
         }
 
@@ -102,6 +102,8 @@ public sealed class RestoreRun(RunContext context, Backends backends)
             failures.Add(new RunFailure(environment.Name, target.ToString(), "What was read back differs from the snapshot.",
                 $"Look at the differences, then restore again with --overwrite.{StayDown(plan)}", "source", plan.Quiesce.Count > 0));
         failures.AddRange(held.Failures.Select(f => new RunFailure(environment.Name, target.ToString(), f.Problem, f.Hint, "quiesce", NeedsPerson: true)));
+        failures.AddRange((await held.RecoveriesAsync()).Where(r => r.Problem is not null)
+            .Select(r => new RunFailure(environment.Name, target.ToString(), r.Problem!, $"Look at its log: docker logs {r.Container}", "quiesce")));
         if (!journal.IsBroken(environment.Name, target.ToString()))
             failures.AddRange((await new RecoverRun(context, backends).RunAsync(journal, [environment.Name], cancel)).Failures);
 

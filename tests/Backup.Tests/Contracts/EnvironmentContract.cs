@@ -26,6 +26,9 @@ public abstract class EnvironmentContract : IAsyncLifetime
     /// <summary>A container that mounts the volume at /v. Returns its id.</summary>
     protected abstract Task<string> NewContainerAsync(string? volume, bool running, IReadOnlyDictionary<string, string>? labels = null, bool withShellImage = false);
 
+    /// <summary>A running container in the network and the pid namespace of another, with a health check that is soon good. Returns its id.</summary>
+    protected abstract Task<string> NewNeighbourAsync(string of);
+
     public async Task InitializeAsync() => Environment = await OpenAsync();
 
     public async Task DisposeAsync()
@@ -100,6 +103,27 @@ public abstract class EnvironmentContract : IAsyncLifetime
         ContainerFacts byId = (await Environment.FindContainerAsync(id, default)).ShouldNotBeNull();
         (await Environment.FindContainerAsync(byId.Name, default)).ShouldNotBeNull().Id.ShouldBe(id);
         (await Environment.FindContainerAsync("no-such-container-" + RunId, default)).ShouldBeNull();
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_container_tells_whose_namespaces_it_lives_in_and_how_well_it_is()
+    {
+        string host = await NewContainerAsync(null, running: true);
+        string guest = await NewNeighbourAsync(host);
+
+        ContainerFacts alone = (await Environment.FindContainerAsync(host, default)).ShouldNotBeNull();
+        (alone.SharesWith.Count, alone.Health).ShouldBe((0, null));
+        ContainerFacts now = (await Environment.FindContainerAsync(guest, default)).ShouldNotBeNull();
+        now.SharesWith.ShouldBe([host]);
+        while (now.Health != "healthy")
+        {
+            now.Health.ShouldBe("starting");
+            await Task.Delay(50);
+            now = (await Environment.FindContainerAsync(guest, default)).ShouldNotBeNull();
+        }
+        await Environment.ActAsync(new ContainerAction(ContainerVerb.Stop, guest), default);
+        await Environment.ActAsync(new ContainerAction(ContainerVerb.Start, guest), default);
+        (await Environment.FindContainerAsync(guest, default)).ShouldNotBeNull().Health.ShouldNotBeNull();
     }
 
     [Fact(Timeout = Limit)]

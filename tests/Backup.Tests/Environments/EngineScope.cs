@@ -22,6 +22,10 @@ public sealed record TestContainer(string Command = "while :; do sleep 0.2; done
     public bool AutoRemove { get; init; }
     public int? StopTimeout { get; init; }
     public string? Name { get; init; }
+    /// <summary>It lives in the network and the pid namespace of this container.</summary>
+    public string? NamespacesOf { get; init; }
+    /// <summary>Asked ten times a second whether it is well; null = no health check.</summary>
+    public string? HealthCommand { get; init; }
 }
 
 /// <summary>One test's corner of the engine: unique names, and everything removed at the end.</summary>
@@ -111,7 +115,7 @@ public sealed class EngineScope : IAsyncDisposable
             ["Labels"] = labels,
             ["HostConfig"] = new JsonObject
             {
-                ["NetworkMode"] = "none",
+                ["NetworkMode"] = container.NamespacesOf is { } host ? "container:" + host : "none",
                 ["AutoRemove"] = container.AutoRemove,
                 ["Init"] = false,
                 ["Mounts"] = new JsonArray([.. mounts.Select(m => (JsonNode)new JsonObject
@@ -120,6 +124,9 @@ public sealed class EngineScope : IAsyncDisposable
                 })]),
             },
         };
+        if (container.NamespacesOf is not null) body["HostConfig"]!["PidMode"] = "container:" + container.NamespacesOf;
+        if (container.HealthCommand is { } health)
+            body["Healthcheck"] = new JsonObject { ["Test"] = new JsonArray("CMD-SHELL", health), ["Interval"] = 100_000_000, ["Timeout"] = 2_000_000_000, ["Retries"] = 3 };
         // A shell as process 1 ignores SIGTERM; the tests must not wait for the engine's patience each time.
         body["StopTimeout"] = container.StopTimeout ?? 0;
         string name = container.Name ?? $"{Prefix}-{RandomNumberGenerator.GetHexString(6, lowercase: true)}";

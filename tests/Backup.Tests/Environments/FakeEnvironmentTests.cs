@@ -32,6 +32,15 @@ public sealed class FakeEnvironmentTests : EnvironmentContract
         return Task.FromResult(_fake.AddContainer($"c{_names++}", running ? "running" : "created", labels, mounts: volume is null ? [] : [volume + ":/v"]).Id);
     }
 
+    protected override Task<string> NewNeighbourAsync(string of)
+    {
+        int asked = 0;
+        _fake.HealthOf = c => c.Health is null ? null : asked++ < 3 ? "starting" : "healthy";
+        string id = _fake.AddContainer($"c{_names++}").Id;
+        _fake.Meddle(id, c => c with { SharesWith = [of], Health = "starting" });
+        return Task.FromResult(id);
+    }
+
     [Fact(Timeout = Limit)]
     public async Task A_fault_before_a_call_keeps_it_from_happening_and_one_after_it_does_not()
     {

@@ -35,6 +35,8 @@ public abstract class RealEngineContract(EngineFixture engine) : EnvironmentCont
             HostPrograms = !withShellImage,
         });
 
+    protected override Task<string> NewNeighbourAsync(string of) => Scope.ContainerAsync(new TestContainer { NamespacesOf = of, HealthCommand = "true" });
+
     [Fact(Timeout = Limit)]
     public async Task Everything_a_file_system_can_hold_comes_back_as_it_was()
     {

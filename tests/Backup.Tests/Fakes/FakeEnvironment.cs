@@ -60,6 +60,12 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     /// <summary>A command goes on until this is done, also when its caller, cancelled, no longer listens.</summary>
     public Func<ContainerFacts, IReadOnlyList<string>, Task> ExecGoesOn { get; set; } = (_, _) => Task.CompletedTask;
 
+    /// <summary>A pause, stop, … takes until this is done; the verb in lower case.</summary>
+    public Func<string, ContainerFacts, Task> ActGoesOn { get; set; } = (_, _) => Task.CompletedTask;
+
+    /// <summary>What the health check of a running container says now; by default what it said last. A start makes it "starting".</summary>
+    public Func<ContainerFacts, string?> HealthOf { get; set; } = c => c.Health;
+
     /// <summary>An image with a shell and rm is on the host.</summary>
     public bool HasShellImage { get; set; }
 
@@ -136,11 +142,18 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     public Task<Inventory> InspectAsync(CancellationToken cancel) => Do("inspect", "", cancel, () =>
         new Inventory(Engine, [.. _sources.Values.Select(s => s.Facts).OfType<VolumeFacts>().OrderBy(v => v.Name, StringComparer.Ordinal)],
-            [.. _containers.Values.Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)]));
+            [.. _containers.Values.ToArray().Select(Known).Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)]));
 
-    public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => Do("find", idOrName, cancel, () => Find(idOrName));
+    public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => Do("find", idOrName, cancel, () => Find(idOrName) is { } now ? Known(now) : null);
 
-    public Task ActAsync(ContainerAction action, CancellationToken cancel) => Do(action.Verb.ToString().ToLowerInvariant(), action.ContainerId, cancel, () =>
+    public async Task ActAsync(ContainerAction action, CancellationToken cancel)
+    {
+        string verb = action.Verb.ToString().ToLowerInvariant();
+        ContainerFacts container = await Do(verb, action.ContainerId, cancel, () => Act(action));
+        await ActGoesOn(verb, container).WaitAsync(cancel);
+    }
+
+    private ContainerFacts Act(ContainerAction action)
     {
         ContainerFacts now = Find(action.ContainerId) ?? throw NotFound($"No such container: {action.ContainerId}");
         ContainerFacts? next = (action.Verb, now.State) switch
@@ -153,7 +166,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
             (ContainerVerb.Stop, "running" or "restarting") => now.AutoRemove ? null : now with { State = "exited" },
             (ContainerVerb.Stop, "paused") => throw Refused($"Container {now.Name} is paused. Unpause the container before stopping"),
             (ContainerVerb.Stop, _) => now,
-            (ContainerVerb.Start, "created" or "exited") => now with { State = "running", StartedAt = NextStart() },
+            (ContainerVerb.Start, "created" or "exited") => now with { State = "running", StartedAt = NextStart(), Health = now.Health is null ? null : "starting" },
             (ContainerVerb.Start, "running") => now,
             (ContainerVerb.Start, _) => throw Refused($"cannot start a {now.State} container"),
             _ => throw new ArgumentOutOfRangeException(nameof(action)),
@@ -161,8 +174,8 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         if (next is null) _containers.Remove(now.Id);
         else _containers[now.Id] = next;
         _actions.Add(action with { ContainerId = now.Id });
-        return true;
-    });
+        return next ?? now;
+    }
 
     public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
     {
@@ -339,6 +352,8 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         ContainerFacts now = Find(id) ?? throw NotFound($"No such container: {id}");
         return now.State == "running" ? now : throw Refused($"Container {now.Name} is {now.State}, it runs no commands");
     }
+
+    private ContainerFacts Known(ContainerFacts now) => now.Running && now.Health is not null ? _containers[now.Id] = now with { Health = HealthOf(now) } : now;
 
     private string PlanEmpty(SourceRef target)
     {

@@ -1,0 +1,148 @@
+using Backup.Environments;
+using Backup.Planning;
+using Backup.Policies;
+using Backup.Snapshots;
+
+namespace Backup.Quiescing;
+
+/// <summary>One container that is held back, and what undoes it.</summary>
+internal sealed class Holding(QuiesceStep step, HoldScene scene)
+{
+    /// <summary>How long each way back may take before it is given up as a person's case.</summary>
+    private static readonly TimeSpan ReleaseDeadline = TimeSpan.FromMinutes(3);
+
+    private readonly Stack<Held> _hooks = new();
+    private readonly List<QuiesceWindow> _windows = [];
+    private readonly List<ReleaseFailure> _failures = [];
+    private Held? _down;
+    private ContainerFacts? _before;
+    private Task<Recovery>? _recovery;
+
+    private sealed record Held(UndoEntry Entry, string How, DateTimeOffset From, long Started);
+
+    internal IReadOnlyList<QuiesceWindow> Windows => _windows;
+    internal IReadOnlyList<ReleaseFailure> Failures => _failures;
+
+    /// <summary>What is being done to hold it, as far as it was begun.</summary>
+    internal Task Doing { get; set; } = Task.CompletedTask;
+
+    /// <summary>Somebody else brought it back while it was held.</summary>
+    internal bool Disturbed { get; private set; }
+
+    internal bool Needs(Holding other) => step.Needs.Any(n => n.ContainerId == other.Id);
+    internal bool NeedsHealthy(Holding other) => step.Needs.Any(n => n.ContainerId == other.Id && n.Healthy);
+
+    internal string Name => step.Container.Name;
+
+    private string Id => step.Container.Id;
+
+    internal async Task RunBeforeHooksAsync(CancellationToken cancel)
+    {
+        if (step.Hooks.Count == 0 || await RunningAsync(cancel) is not { } now) return;
+        foreach (Hook hook in step.Hooks)
+        {
+            cancel.ThrowIfCancellationRequested();
+            if (hook.After is not null) _hooks.Push(Write(now, UndoKind.Exec, "hook", hook));
+            if (hook.Before is null) continue;
+            // As in ActAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
+            ExecResult result = await scene.Environment.ExecAsync(now.Id, hook.Before, hook.Timeout, CancellationToken.None);
+            if (result.ExitCode != 0) throw Undoing.HookFailed(scene.Environment.Name, now.Name, "before", hook.Before, result);
+            scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, "hook"));
+        }
+    }
+
+    internal async Task HoldAsync(CancellationToken cancel)
+    {
+        if (step.Mode == QuiesceMode.None || await RunningAsync(cancel) is not { } now) return;
+        // A container that crash-loops cannot be paused; stopping it ends the loop for the moment, starting it resumes the loop.
+        bool stopInstead = now is { State: "restarting", SwarmTask: false, AutoRemove: false };
+        if (step.Mode == QuiesceMode.Stop || stopInstead) await HoldAsync(now, ContainerVerb.Stop, UndoKind.Start, "stop", cancel);
+        else await HoldAsync(now, ContainerVerb.Pause, UndoKind.Unpause, "pause", cancel);
+    }
+
+    /// <summary>
+    /// A step that was begun is seen to its end, also when the run is interrupted: an engine goes on pausing or stopping when nobody listens any
+    /// more, and a release that comes before it would find nothing to undo.
+    /// </summary>
+    private async Task HoldAsync(ContainerFacts now, ContainerVerb verb, UndoKind undo, string how, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        _before = now;
+        _down = Write(now, undo, how);
+        await scene.Environment.ActAsync(new ContainerAction(verb, now.Id), CancellationToken.None);
+        scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, how));
+    }
+
+    /// <summary>Null when it was stopped since the plan was made: only what runs is held, and only that comes back.</summary>
+    private async Task<ContainerFacts?> RunningAsync(CancellationToken cancel) =>
+        await scene.Environment.FindContainerAsync(Id, cancel) is { Running: true } now ? now : null;
+
+    private Held Write(ContainerFacts now, UndoKind kind, string how, Hook? hook = null)
+    {
+        var entry = new UndoEntry(scene.Context.NewId(), scene.RunId, scene.Environment.Name, kind, HeldContainer.Of(now), hook?.After,
+            hook?.Timeout.TotalSeconds, scene.Context.Now, scene.Restore);
+        scene.Journal.Add(entry);
+        return new Held(entry, how, scene.Context.Now, scene.Context.Time.GetTimestamp());
+    }
+
+    /// <summary>Waits for the end of what was begun, however it ended.</summary>
+    internal Task SettledAsync() => Doing.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+
+    internal async Task ReleaseAsync()
+    {
+        // A container that is not back cannot run its commands: they stay in the journal with it.
+        if (_down is { } down && !await UndoAsync(down)) return;
+        while (_hooks.TryPop(out Held? hook)) await UndoAsync(hook);
+    }
+
+    /// <returns>False when it failed.</returns>
+    private async Task<bool> UndoAsync(Held held)
+    {
+        using var deadline = new CancellationTokenSource(ReleaseDeadline, scene.Context.Time);
+        string name = held.Entry.Container!.Name;
+        try
+        {
+            Disturbed |= (await Undoing.UndoAsync(held.Entry, scene.Environment, scene.Context, deadline.Token)).Disturbed;
+        }
+        catch (Exception e) when (e is BackupException or OperationCanceledException)
+        {
+            string why = e is OperationCanceledException ? $"the engine did not answer within {ReleaseDeadline.TotalMinutes:0} minutes" : e.Message;
+            var failure = new ReleaseFailure($"{name} could not be brought back: {why}", $"By hand: {Undoing.ByHand(held.Entry)}");
+            _failures.Add(failure);
+            scene.Context.Events.Report(new RunEvent.Error(failure.Problem, failure.Hint));
+            return false;
+        }
+        TimeSpan window = scene.Context.Time.GetElapsedTime(held.Started);
+        _windows.Add(new QuiesceWindow(name, held.How, held.From, held.From + window));
+        scene.Context.Events.Report(new RunEvent.ContainerResumed(scene.Environment.Name, name, held.How, window.TotalSeconds));
+        Strike(held.Entry);
+        return true;
+    }
+
+    // An undo that stays in the journal is found done by the next recover, so a full disk must not keep the other containers down.
+    private void Strike(UndoEntry entry)
+    {
+        try
+        {
+            scene.Journal.Done(entry);
+        }
+        catch (BackupException e)
+        {
+            scene.Context.Events.Report(new RunEvent.Warning(e.Problem, e.Hint));
+        }
+    }
+
+    /// <summary>Begins to wait for its health where it has a health check; the others wait for nothing.</summary>
+    internal void WatchHealth(TimeSpan limit, CancellationToken hurry)
+    {
+        if (_before?.Health is not null && !Disturbed) _recovery ??= RecoverAsync(limit, hurry);
+    }
+
+    /// <summary>Null when it was not down, did not come back, or is somebody else's case by now.</summary>
+    internal async Task<Recovery?> UntilHealthyAsync(TimeSpan limit, CancellationToken hurry) =>
+        _before is null || Disturbed || _failures.Count > 0 ? null : await (_recovery ??= RecoverAsync(limit, hurry));
+
+    private Task<Recovery> RecoverAsync(TimeSpan limit, CancellationToken hurry) => _before!.Health is null && _down!.How == "pause"
+        ? Task.FromResult(new Recovery(_before.Name, null, null))
+        : Recovery.WatchAsync(_before, _down!.How, scene.Environment, scene.Context, limit, hurry);
+}

@@ -1,0 +1,57 @@
+using Backup.Environments;
+
+namespace Backup.Quiescing;
+
+/// <summary>How a container is after it was brought back.</summary>
+/// <param name="Health">healthy, starting or unhealthy; null without a health check, and when it is gone or could not be asked.</param>
+/// <param name="Problem">Why it is not as it was before; null when it is, or never was well.</param>
+public sealed record Recovery(string Container, string? Health, string? Problem)
+{
+    /// <summary>Ended by SIGINT, SIGKILL or SIGTERM: somebody stopped it.</summary>
+    private static readonly int[] Stopped = [130, 137, 143];
+
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Waits until it is healthy, or cannot become so, or the limit is over. Never throws for the world's failures.</summary>
+    /// <param name="before">As it was before it was held.</param>
+    /// <param name="hurry">Ends the waiting: what is known then is the answer.</param>
+    internal static async Task<Recovery> WatchAsync(
+        ContainerFacts before, string how, IEnvironment environment, RunContext context, TimeSpan limit, CancellationToken hurry)
+    {
+        long started = context.Time.GetTimestamp();
+        while (true)
+        {
+            bool last = context.Time.GetElapsedTime(started) >= limit || hurry.IsCancellationRequested;
+            try
+            {
+                // What somebody removed or recreated meanwhile is theirs.
+                ContainerFacts? now = await environment.FindContainerAsync(before.Id, hurry);
+                if (now is null) return new Recovery(before.Name, null, null);
+                if (Judge(now, before, how, limit, last) is { } verdict) return verdict;
+            }
+            catch (EnvironmentException e)
+            {
+                if (last) return new Recovery(before.Name, null, $"whether {before.Name} is well again could not be asked: {e.Problem}");
+            }
+            catch (OperationCanceledException) when (hurry.IsCancellationRequested)
+            {
+                return new Recovery(before.Name, null, null);
+            }
+            await Task.Delay(Poll, context.Time, hurry).ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        }
+    }
+
+    /// <summary>Null = not yet known.</summary>
+    private static Recovery? Judge(ContainerFacts now, ContainerFacts before, string how, TimeSpan limit, bool last)
+    {
+        if (now.State is "exited" or "dead")
+            return new Recovery(now.Name, now.Health, how == "stop" && now.ExitCode != 0 && !Stopped.Contains(now.ExitCode) ? $"{now.Name} was started again and ended with exit code {now.ExitCode}" : null);
+        if (before.Health is null)
+            return now.State != "restarting" || before.State == "restarting" ? new Recovery(now.Name, now.Health, null)
+                : last ? new Recovery(now.Name, now.Health, $"{now.Name} was started again and does not stay up") : null;
+        if (now.Health is null or "healthy") return new Recovery(now.Name, now.Health, null);
+        // What was not healthy before owes nothing.
+        if (before.Health != "healthy") return new Recovery(now.Name, now.Health, null);
+        return last ? new Recovery(now.Name, now.Health, $"{now.Name} is not healthy {limit.TotalSeconds:0.#} s after it came back, but {now.Health}") : null;
+    }
+}
