@@ -22,6 +22,7 @@ internal sealed record Wiring(
     private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
     {
         DockerConnectPolicy docker => new DockerEnvironment(name, DockerConnection.For(docker), context),
+        PortainerConnectPolicy portainer => new DockerEnvironment(name, PortainerServerConnection.Create(name, portainer, context), context),
         PortainerAgentConnectPolicy agent => new DockerEnvironment(name, PortainerAgentConnection.Create(name, agent, stateDirectory, context), context),
         _ => throw new ArgumentOutOfRangeException(nameof(connect), connect, null),
     };

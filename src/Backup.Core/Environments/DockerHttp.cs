@@ -24,6 +24,8 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     private readonly SemaphoreSlim _negotiating = new(1, 1);
     private Route? _route = connection.Gateway is null ? new Route(connection.BaseAddress) : null;
     private Version? _version;
+    private TunnelKeeper? _keeper;
+    private long _lastRequest;
 
     internal string Environment => environment;
     internal string Display => connection.Display;
@@ -45,6 +47,8 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         try
         {
             _route ??= await connection.Gateway!.OpenAsync(_http, cancel).ConfigureAwait(false);
+            _lastRequest = time.GetTimestamp();
+            if (_route.KeepAlive is { } interval) _keeper ??= new TunnelKeeper(interval, time, () => Volatile.Read(ref _lastRequest), PingAsync);
             return _version ??= await NegotiateAsync(cancel).ConfigureAwait(false);
         }
         finally
@@ -126,6 +130,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         using var deadline = new CancellationTokenSource(timeout, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         HttpResponseMessage? answer = null;
+        Volatile.Write(ref _lastRequest, time.GetTimestamp());
         try
         {
             answer = await _http.SendAsync(request, both.Token).ConfigureAwait(false);
@@ -171,6 +176,9 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         }
     }
 
+    private async Task PingAsync(CancellationToken cancel) =>
+        (await SendRawAsync(HttpMethod.Get, "_ping", null, "keep the tunnel open", ShortCall, cancel).ConfigureAwait(false)).Dispose();
+
     private async Task<Version> NegotiateAsync(CancellationToken cancel)
     {
         const string Doing = "ask the engine for its version";
@@ -191,6 +199,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
 
     public void Dispose()
     {
+        _keeper?.Dispose();
         _http.Dispose();
         _negotiating.Dispose();
     }

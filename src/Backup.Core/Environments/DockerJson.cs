@@ -10,12 +10,26 @@ internal sealed record VersionAnswer(string? ApiVersion, [property: JsonProperty
 
 internal sealed record InfoAnswer(
     [property: JsonPropertyName("ID")] string? Id, string? Name, string? ServerVersion,
-    string? OperatingSystem, [property: JsonPropertyName("OSType")] string? OsType, string? Architecture);
+    string? OperatingSystem, [property: JsonPropertyName("OSType")] string? OsType, string? Architecture, int? Containers);
 
 internal sealed record VolumeList(IReadOnlyList<VolumeAnswer>? Volumes);
 
 internal sealed record VolumeAnswer(
-    string Name, string? Driver, IReadOnlyDictionary<string, string>? Options, IReadOnlyDictionary<string, string>? Labels, string? Scope);
+    string Name, string? Driver, IReadOnlyDictionary<string, string>? Options, IReadOnlyDictionary<string, string>? Labels, string? Scope,
+    PortainerMark? Portainer = null);
+
+/// <summary>What a Portainer server adds to an engine's answers.</summary>
+internal sealed record PortainerMark(ResourceControlAnswer? ResourceControl);
+
+/// <summary>Portainer's record of who may use a volume; it is lost with the volume, and a new volume gets one for its maker alone.</summary>
+internal sealed record ResourceControlAnswer(
+    IReadOnlyList<UserAccessAnswer>? UserAccesses, IReadOnlyList<JsonElement>? TeamAccesses, bool? Public, bool? AdministratorsOnly, bool? System)
+{
+    internal bool IsOnlyFor(int? user) => user is not null && TeamAccesses is null or { Count: 0 } && Public != true && AdministratorsOnly != true && System != true
+        && UserAccesses is [{ UserId: var only }] && only == user;
+}
+
+internal sealed record UserAccessAnswer(int? UserId);
 
 internal sealed record VolumeRequest(
     string Name, string Driver, IReadOnlyDictionary<string, string> DriverOpts, IReadOnlyDictionary<string, string> Labels);

@@ -14,20 +14,24 @@ internal sealed class InventoryReader(DockerApi api)
 
     internal async Task<Inventory> ReadAsync(CancellationToken cancel)
     {
-        EngineFacts engine = await EngineAsync(cancel).ConfigureAwait(false);
+        Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
+        InfoAnswer info = await api.InfoAsync(cancel).ConfigureAwait(false);
+        EngineFacts engine = await EngineAsync(info, cancel).ConfigureAwait(false);
         IReadOnlyList<VolumeAnswer> volumes = await api.VolumesAsync(cancel).ConfigureAwait(false);
         IReadOnlyList<ContainerItem> items = await api.ContainersAsync(null, cancel).ConfigureAwait(false);
+        int hidden = route.ThroughServer ? await HiddenAsync(info, items, cancel).ConfigureAwait(false) : 0;
         var containers = new ContainerFacts?[items.Count];
         await System.Threading.Tasks.Parallel.ForAsync(0, items.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
             async (i, token) => containers[i] = await ContainerAsync(items[i].Id, token).ConfigureAwait(false)).ConfigureAwait(false);
-        Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
         return new Inventory(
             engine,
             [.. volumes.Select(Facts).OrderBy(v => v.Name, StringComparer.Ordinal)],
             [.. containers.OfType<ContainerFacts>().OrderBy(c => c.Name, StringComparer.Ordinal)])
         {
             Through = route.Through,
-            Remarks = route.Remarks,
+            Remarks = hidden == 0 ? route.Remarks
+                : [.. route.Remarks, new Remark($"Portainer hides {hidden} of the engine's containers from this API key: volumes that they use look unused, and are read while they write",
+                    "Use the API key of an administrator, and remove the labels under Settings, Hidden containers, in Portainer; or reach the engine another way.")],
         };
     }
 
@@ -89,10 +93,17 @@ internal sealed class InventoryReader(DockerApi api)
 
     private static IReadOnlyDictionary<string, string> Empty { get; } = new Dictionary<string, string>();
 
-    private async Task<EngineFacts> EngineAsync(CancellationToken cancel)
+    /// <summary>How many containers a list leaves out. Looks twice: a container may come or go between two questions.</summary>
+    private async Task<int> HiddenAsync(InfoAnswer info, IReadOnlyList<ContainerItem> listed, CancellationToken cancel)
+    {
+        if (info.Containers is not { } before || before <= listed.Count) return 0;
+        int again = (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Count;
+        return Math.Max(0, Math.Min(before - listed.Count, ((await api.InfoAsync(cancel).ConfigureAwait(false)).Containers ?? 0) - again));
+    }
+
+    private async Task<EngineFacts> EngineAsync(InfoAnswer info, CancellationToken cancel)
     {
         Version version = await api.VersionAsync(cancel).ConfigureAwait(false);
-        InfoAnswer info = await api.InfoAsync(cancel).ConfigureAwait(false);
         if (string.Equals(info.OsType, "windows", StringComparison.OrdinalIgnoreCase))
             throw new EnvironmentException(api.Http.Environment, $"the engine at {api.Http.Display} runs Windows containers, which are not supported",
                 "use an engine that runs Linux containers");

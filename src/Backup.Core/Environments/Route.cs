@@ -26,6 +26,9 @@ internal sealed partial record Route(Uri BaseAddress)
     /// <summary>A Portainer server takes some paths for itself, and hides containers.</summary>
     internal bool ThroughServer { get; init; }
 
+    /// <summary>The user at a Portainer server that our API key is of; null = none, or the server is too old to tell.</summary>
+    internal int? PortainerUser { get; init; }
+
     /// <summary>The way closes when no request was begun for a while; null = it does not.</summary>
     internal TimeSpan? KeepAlive { get; init; }
 

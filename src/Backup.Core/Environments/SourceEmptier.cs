@@ -80,16 +80,19 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
             yield break;
         }
         IReadOnlyList<ContainerItem> users = [.. (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Where(c => Uses(c, target))];
-        if (target.Kind == SourceKind.Volume && users.Count == 0
-            && await api.FindVolumeAsync(target.Name, cancel).ConfigureAwait(false) is { Driver: "local" } volume
-            && volume.Options is null or { Count: 0 })
+        VolumeAnswer? plain = target.Kind == SourceKind.Volume && users.Count == 0
+            && await api.FindVolumeAsync(target.Name, cancel).ConfigureAwait(false) is { Driver: "local", Options: null or { Count: 0 } } volume ? volume : null;
+        Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
+        if (plain is not null && !route.ThroughServer)
         {
-            yield return new Way.Recreate(volume);
+            yield return new Way.Recreate(plain);
             yield break;
         }
         foreach ((string id, string name) in await CandidatesAsync(users, cancel).ConfigureAwait(false))
             if (await ProbeAsync(id, name, runId, cancel).ConfigureAwait(false) is { } shell)
                 yield return shell;
+        // Portainer forgets who may use a volume that is removed, and writes down its maker for a new one: the last resort, and only where that changes nothing.
+        if (plain is not null && (plain.Portainer?.ResourceControl is not { } record || record.IsOnlyFor(route.PortainerUser))) yield return new Way.Recreate(plain);
     }
 
     /// <summary>The engine's own filter would also match mount destinations of that name.</summary>

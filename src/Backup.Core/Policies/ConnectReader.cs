@@ -4,7 +4,6 @@ namespace Backup.Policies;
 internal sealed class ConnectReader(Func<string, string> resolve)
 {
     private const string Example = "\"unix:///var/run/docker.sock\", \"tcp://10.0.0.3:2376\" or \"ssh://root@10.0.0.3\"";
-    private static readonly string[] LaterTypes = ["portainer"];
 
     private readonly PortainerConnectReader _portainer = new(resolve);
 
@@ -16,10 +15,10 @@ internal sealed class ConnectReader(Func<string, string> resolve)
         {
             case null or "docker": return Docker(node);
             case "portainer-agent": return _portainer.Agent(node);
+            case "portainer": return _portainer.Server(node);
             default:
                 // The keys of another type cannot be judged by those of this one.
-                node.Problem(LaterTypes.Contains(type) ? $"connections of type \"{type}\" are not supported by this version" : $"there is no connection type \"{type}\"",
-                    LaterTypes.Contains(type) ? "Reach the engine itself: " + Example + "." : Nearest.Hint(type, ["docker", "portainer-agent", .. LaterTypes]));
+                node.Problem($"there is no connection type \"{type}\"", Nearest.Hint(type, ["docker", "portainer-agent", "portainer"]));
                 return null;
         }
     }

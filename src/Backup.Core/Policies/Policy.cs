@@ -85,6 +85,18 @@ public sealed record PortainerAgentConnectPolicy(Uri Url, Secret? Secret, Secret
     public override IEnumerable<Secret> Secrets => new[] { Secret, Key }.OfType<Secret>();
 }
 
+/// <summary>An environment of a Portainer server.</summary>
+/// <param name="Url"><c>https://host[:port][/path]</c>, or <c>http://</c>.</param>
+/// <param name="Environment">Its name or number there; <see cref="AllEnvironments"/> = all of them.</param>
+/// <param name="CaFile">PEM file of the authority that signed Portainer's certificate, or of that certificate itself; null = the system's.</param>
+/// <param name="Limits">Where something before Portainer cuts earlier than an agent does; null fields say nothing.</param>
+public sealed record PortainerConnectPolicy(Uri Url, Secret ApiKey, string Environment, string? CaFile, TransferLimits Limits) : ConnectPolicy
+{
+    public const string AllEnvironments = "*";
+
+    public override IEnumerable<Secret> Secrets => [ApiKey];
+}
+
 /// <param name="Ca">PEM file of the authority that signed the engine's certificate; null = the system's.</param>
 /// <param name="Cert">PEM file of the client certificate; null = none.</param>
 /// <param name="Key">PEM text of the client key (a secret).</param>

@@ -16,6 +16,8 @@ internal static class PolicyKeys
     internal static readonly string[] Rule = ["volume", "store", "quiesce", "compression", "retention"];
     internal static readonly string[] DockerConnect = ["type", "url", "tls"];
     internal static readonly string[] PortainerAgentConnect = ["type", "url", "secret", "key", "pair", "limits"];
+    internal static readonly string[] PortainerConnect = ["type", "url", "apiKey", "environment", "tls", "limits"];
+    internal static readonly string[] PortainerTls = ["ca"];
     internal static readonly string[] Limits = ["upload", "download"];
     internal static readonly string[] Tls = ["ca", "cert", "key"];
     internal static readonly string[] Volumes = ["include", "exclude"];
@@ -36,6 +38,8 @@ internal static class PolicyKeys
         ["rule"] = Rule,
         ["dockerConnect"] = DockerConnect,
         ["portainerAgentConnect"] = PortainerAgentConnect,
+        ["portainerConnect"] = PortainerConnect,
+        ["portainerTls"] = PortainerTls,
         ["limits"] = Limits,
         ["tls"] = Tls,
         ["volumes"] = Volumes,

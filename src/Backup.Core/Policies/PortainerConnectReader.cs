@@ -1,11 +1,13 @@
+using System.Text.Json;
 using Backup.Environments;
 
 namespace Backup.Policies;
 
-/// <summary>Connections through a Portainer agent.</summary>
+/// <summary>Connections through Portainer: an agent alone, or a server.</summary>
 internal sealed class PortainerConnectReader(Func<string, string> resolve)
 {
     private const int AgentPort = 9001;
+    private const string ServerExample = "\"https://portainer.example.com\"";
     private const string AgentExample = "\"https://10.0.0.2:9001\"";
     private static readonly TimeSpan LongestLimit = TimeSpan.FromHours(24);
 
@@ -20,6 +22,34 @@ internal sealed class PortainerConnectReader(Func<string, string> resolve)
         if (pair && (section["secret"] ?? section["key"]) is not null)
             section["pair"]!.Problem("\"pair\" has no meaning beside \"secret\" or \"key\"", "Remove it: an agent with a secret is nobody's, and one of Portainer's key is Portainer's.");
         return url is null ? null : new PortainerAgentConnectPolicy(url, secret, key, pair, limits);
+    }
+
+    internal ConnectPolicy? Server(PolicyNode node)
+    {
+        PolicyObject section = node.Object("a portainer connection", PolicyKeys.PortainerConnect)!;
+        Uri? url = section.Required("url", ServerExample) is { } u ? ServerUrl(u) : null;
+        Secret? key = section.Required("apiKey", "\"env:PORTAINER_API_KEY\"")?.Secret(resolve);
+        string? environment = section.Required("environment", "\"prod-db\"") is { } e ? e.Element.ValueKind == JsonValueKind.Number ? Number(e) : e.Text("\"prod-db\"") : null;
+        string? ca = section["tls"]?.Object("\"tls\"", PolicyKeys.PortainerTls)?["ca"]?.Text("\"/etc/backup/portainer.pem\"") is { } path ? resolve(path) : null;
+        TransferLimits limits = section["limits"] is { } l ? Limits(l) : TransferLimits.None;
+        if (url is { Scheme: "http" } && section["tls"] is { } useless) useless.Problem("http:// has no TLS", "Write https:// in \"url\", or remove \"tls\".");
+        return url is null || key is null || environment is null ? null : new PortainerConnectPolicy(url, key, environment, ca, limits);
+    }
+
+    private static string? Number(PolicyNode node) => node.Whole(1, int.MaxValue)?.ToString(System.Globalization.CultureInfo.InvariantCulture);
+
+    private static Uri? ServerUrl(PolicyNode node)
+    {
+        if (node.Text(ServerExample) is not { } text) return null;
+        if (!Uri.TryCreate(text, UriKind.Absolute, out Uri? url) || url.Scheme is not ("https" or "http") || url.Host.Length == 0)
+            node.Problem($"\"{text}\" is no address of a Portainer", $"Write {ServerExample}.");
+        else if (url.UserInfo.Length > 0)
+            node.Problem("the address holds a user or password, which Portainer's API does not take", "Use \"apiKey\".");
+        else if (url.Query.Length > 0 || url.Fragment.Length > 0 || url.AbsolutePath.TrimEnd('/').EndsWith("/api", StringComparison.Ordinal))
+            node.Problem($"\"{text}\" is more than the address of a Portainer", $"Write it as far as it is the same for all its pages: {ServerExample}.");
+        else
+            return url;
+        return null;
     }
 
     private static Uri? AgentUrl(PolicyNode node)

@@ -75,10 +75,10 @@ internal sealed class EngineRelay : IDisposable
         HttpRequest from = context.Request;
         var request = new HttpRequestMessage(new HttpMethod(from.Method), new Uri("http://unixsocket" + path.Target)) { Version = HttpVersion.Version11 };
         bool hasBody = context.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true;
-        if (hasBody) request.Content = new RelayedBody(from.Body, from.ContentLength, upload);
+        if (hasBody) request.Content = new PassedBody(from.Body, from.ContentLength, upload);
         else if (from.ContentLength == 0) request.Content = new ByteArrayContent([]);
         // Over h2 the engine sees a chunked body where there is none, and refuses to start containers (0.4).
-        if (!hasBody && HttpProtocol.IsHttp2(from.Protocol) && HttpMethods.IsPost(from.Method)) request.Content = new RelayedBody(Stream.Null, null, upload);
+        if (!hasBody && HttpProtocol.IsHttp2(from.Protocol) && HttpMethods.IsPost(from.Method)) request.Content = new PassedBody(Stream.Null, null, upload);
         foreach ((string name, StringValues values) in from.Headers)
         {
             if (name.StartsWith(':') || name is "Host" or "Connection" or "Transfer-Encoding" or "Content-Length") continue;
@@ -116,16 +116,4 @@ internal sealed class EngineRelay : IDisposable
     }
 
     public void Dispose() => _engine.Dispose();
-
-    /// <summary>A request's body on its way to the engine. What breaks it cuts the request: the engine never sees a clean end.</summary>
-    private sealed class RelayedBody(Stream body, long? length, CancellationToken upload) : HttpContent
-    {
-        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context) => await body.CopyToAsync(stream, upload);
-
-        protected override bool TryComputeLength(out long computed)
-        {
-            computed = length ?? 0;
-            return length is not null;
-        }
-    }
 }

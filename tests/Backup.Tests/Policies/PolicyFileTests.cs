@@ -148,7 +148,14 @@ public sealed class PolicyFileTests
     [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"pair\": \"yes\" }", "true or false belongs here")]
     [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"limits\": { \"upload\": \"soon\" } }", "is no time limit")]
     [InlineData("{ \"type\": \"portainer-agent\", \"url\": \"https://x\", \"tls\": {} }", "has no key \"tls\"")]
-    [InlineData("{ \"type\": \"portainer\", \"apiKey\": \"env:X\" }", "not supported by this version")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p\", \"environment\": \"e\" }", "\"apiKey\" is missing")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p\", \"apiKey\": \"ptr_abc\", \"environment\": \"e\" }", "a literal stands where a reference to a secret belongs")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p\", \"apiKey\": \"env:X\" }", "\"environment\" is missing")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p\", \"apiKey\": \"env:X\", \"environment\": 0 }", "out of range")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"p:9443\", \"apiKey\": \"env:X\", \"environment\": 1 }", "is no address of a Portainer")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p/api\", \"apiKey\": \"env:X\", \"environment\": 1 }", "is more than the address of a Portainer")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"http://p\", \"apiKey\": \"env:X\", \"environment\": 1, \"tls\": { \"ca\": \"x\" } }", "http:// has no TLS")]
+    [InlineData("{ \"type\": \"portainer\", \"url\": \"https://p\", \"apiKey\": \"env:X\", \"environment\": 1, \"tls\": { \"key\": \"x\" } }", "has no key \"key\"")]
     [InlineData("{ \"type\": \"dokcer\" }", "no connection type")]
     [InlineData("{ \"url\": \"tcp://host:1\" }", "\"type\" is missing")]
     [InlineData("{ \"type\": \"docker\" }", "\"url\" is missing")]
@@ -304,6 +311,18 @@ public sealed class PolicyFileTests
         own.Key!.Reference.ShouldBe("file:/etc/backup/portainer.key");
         own.Limits.ShouldBe(new TransferLimits(TimeSpan.FromSeconds(100), TimeSpan.FromMinutes(25)));
         own.Secrets.ShouldBe([own.Key]);
+    }
+
+    [Fact]
+    public void A_connection_through_a_server_is_read_with_its_environment_by_name_or_number()
+    {
+        var one = One("""{ "connect": { "type": "portainer", "url": "https://p.example.com/portainer", "apiKey": "env:K", "environment": "prod db", "tls": { "ca": "p.pem" } } }""")
+            .Connect.ShouldBeOfType<PortainerConnectPolicy>();
+        one.ShouldBe(new PortainerConnectPolicy(
+            new Uri("https://p.example.com/portainer"), new Secret("env:K", "$.environments.e.connect.apiKey"), "prod db", "/etc/backup/p.pem", TransferLimits.None));
+        one.Secrets.ShouldBe([one.ApiKey]);
+        One("""{ "connect": { "type": "portainer", "url": "http://p:9000", "apiKey": "env:K", "environment": 7 } }""")
+            .Connect.ShouldBeOfType<PortainerConnectPolicy>().Environment.ShouldBe("7");
     }
 
     [Fact]
