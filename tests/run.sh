@@ -12,7 +12,7 @@ command -v dotnet >/dev/null || { echo "tests/run.sh needs the .NET 10 SDK (dotn
 
 say "installing what is missing"
 need=()
-for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server \
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server busybox:busybox-static \
   setpriv:util-linux mariadbd:mariadb-server mariadb-dump:mariadb-client redis-server:redis-server redis-cli:redis-tools mosquitto:mosquitto \
   mosquitto_pub:mosquitto-clients sqlite3:sqlite3; do
   command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")

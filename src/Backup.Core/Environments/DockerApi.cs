@@ -2,6 +2,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json;
 using Backup.Environments.Connections;
+using Backup.Environments.Pieces;
 
 namespace Backup.Environments;
 
@@ -108,9 +109,12 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     // ---- archive
 
     /// <summary>What is at a path inside a container, running or not; null when there is nothing.</summary>
-    internal async Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel)
+    internal Task<PathStat?> StatAsync(string id, string path, CancellationToken cancel) => StatRawAsync(id, RawPath.Of(path), cancel);
+
+    /// <param name="path">Bytes, each a char: names in a volume need not be UTF-8.</param>
+    internal async Task<PathStat?> StatRawAsync(string id, string path, CancellationToken cancel)
     {
-        string doing = $"look at {path} in container {Short(id)}";
+        string doing = $"look at {Snapshots.FileEntry.Display(path)} in container {Short(id)}";
         try
         {
             using HttpResponseMessage answer = await Http.SendAsync(
@@ -130,7 +134,11 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     }
 
     /// <summary>The tar of a path. Disposing the stream before its end cuts the connection.</summary>
-    internal async Task<Stream> ReadArchiveAsync(string id, string path, string doing, CancellationToken cancel)
+    internal Task<Stream> ReadArchiveAsync(string id, string path, string doing, CancellationToken cancel) =>
+        ReadArchiveRawAsync(id, RawPath.Of(path), doing, cancel);
+
+    /// <param name="path">As <see cref="StatRawAsync"/> takes it.</param>
+    internal async Task<Stream> ReadArchiveRawAsync(string id, string path, string doing, CancellationToken cancel)
     {
         HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Get, ArchivePath(id, path), null, doing, Http.Stall, cancel).ConfigureAwait(false);
         return await OpenOrDisposeAsync(answer, doing, cancel).ConfigureAwait(false);
@@ -155,7 +163,7 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
             stream => new GuardedStream(stream, Http, doing));
         try
         {
-            (await Http.SendAsync(HttpMethod.Put, ArchivePath(id, path), body, doing, Timeout.InfiniteTimeSpan, both.Token).ConfigureAwait(false)).Dispose();
+            (await Http.SendAsync(HttpMethod.Put, ArchivePath(id, RawPath.Of(path)), body, doing, Timeout.InfiniteTimeSpan, both.Token).ConfigureAwait(false)).Dispose();
         }
         catch (OperationCanceledException e) when (answerDeadline.IsCancellationRequested && !cancel.IsCancellationRequested)
         {
@@ -218,7 +226,7 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     /// <summary>The first 12 characters of an id, as docker prints it; a name stays whole.</summary>
     internal static string Short(string id) => id.Length == 64 ? id[..12] : id;
 
-    private static string ArchivePath(string id, string path) => $"containers/{Escape(id)}/archive?path={Escape(path)}";
+    private static string ArchivePath(string id, string rawPath) => $"containers/{Escape(id)}/archive?path={RawPath.Escape(rawPath)}";
 
     private static string Escape(string text) => Uri.EscapeDataString(text);
 

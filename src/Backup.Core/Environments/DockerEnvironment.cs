@@ -3,6 +3,7 @@ using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
 using Backup.Environments.Connections;
+using Backup.Environments.Pieces;
 
 namespace Backup.Environments;
 
@@ -22,6 +23,7 @@ public sealed class DockerEnvironment : IEnvironment
     private readonly HelperContainers _helpers;
     private readonly InventoryReader _inventory;
     private readonly SourceMounts _mounts;
+    private readonly BorrowedImages _images;
     private readonly SourceEmptier _emptier;
 
     /// <param name="connection">Is disposed with the environment. Nothing is opened before the first call.</param>
@@ -37,7 +39,8 @@ public sealed class DockerEnvironment : IEnvironment
         _helpers = new HelperContainers(_api, context);
         _inventory = new InventoryReader(_api);
         _mounts = new SourceMounts(_api, _helpers);
-        _emptier = new SourceEmptier(_api, _helpers, _mounts, context);
+        _images = new BorrowedImages(_api, _helpers);
+        _emptier = new SourceEmptier(_api, _helpers, _mounts, _images, context);
     }
 
     public string Name { get; }
@@ -136,7 +139,9 @@ public sealed class DockerEnvironment : IEnvironment
     public async Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel)
     {
         MountedSource mounted = await _mounts.MountAsync(source, true, runId, cancel).ConfigureAwait(false) ?? throw Missing(Name, source);
-        return new SourceHandle(_api, _helpers, source, mounted);
+        return (await _api.Http.RouteAsync(cancel).ConfigureAwait(false)).Limits.Download is { } limit
+            ? new SplitSourceHandle(_api, _helpers, _images, source, mounted, runId, limit, _context)
+            : new SourceHandle(_api, _helpers, source, mounted);
     }
 
     public async Task<bool> ExistsAsync(SourceRef source, string runId, CancellationToken cancel)

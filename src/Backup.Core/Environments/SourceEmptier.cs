@@ -3,14 +3,9 @@ using System.Net;
 namespace Backup.Environments;
 
 /// <summary>Empties a source before a restore: there is no call for it in the engine's API.</summary>
-internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, SourceMounts mounts, RunContext context)
+internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, SourceMounts mounts, BorrowedImages images, RunContext context)
 {
-    /// <summary>Images looked into for a shell, beyond those of the source's own containers.</summary>
-    private const int MaxImages = 20;
-
-    private static readonly string[] Shells = ["/bin/sh", "/usr/bin/sh", "/bin/bash", "/bin/ash", "/busybox/sh"];
-    private static readonly string[] Removers = ["/bin/rm", "/usr/bin/rm", "/busybox/rm"];
-    private static readonly string[] Finders = ["/usr/bin/find", "/bin/find", "/busybox/find"];
+    private static readonly string[][] Removers = [["rm", "find"]];
 
     private static readonly TimeSpan FirstPoll = TimeSpan.FromMilliseconds(50), LastPoll = TimeSpan.FromSeconds(2);
 
@@ -22,8 +17,8 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
 
         internal sealed record Recreate(VolumeAnswer Volume) : Way($"volume {Volume.Name} is removed and created again; no container references it");
 
-        internal sealed record Shell(string ImageId, string Image, string ShellPath, string Script, string Tool)
-            : Way($"a helper container that borrows {ShellPath} and {Tool} from image {Image}, already on the host, removes the content");
+        internal sealed record Shell(BorrowedImage Image, string Script, string Tool)
+            : Way($"a helper container that borrows {Image.Shell} and {Tool} from image {Image.Name}, already on the host, removes the content");
     }
 
     internal async Task<string> PlanAsync(SourceRef target, string runId, CancellationToken cancel)
@@ -47,7 +42,7 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
                 case Way.Shell shell:
                     // What is wrong with one image (another architecture, a broken loader) need not be with the next.
                     if (await RunAsync(target, shell, runId, cancel).ConfigureAwait(false) is not { } problem) break;
-                    last = $"the helper over image {shell.Image} failed: {problem}";
+                    last = $"the helper over image {shell.Image.Name} failed: {problem}";
                     continue;
             }
             if (!await IsEmptyAsync(target, runId, cancel).ConfigureAwait(false))
@@ -79,8 +74,8 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
             yield return new Way.Nothing($"{target} is empty already");
             yield break;
         }
-        IReadOnlyList<ContainerItem> users = [.. (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Where(c => Uses(c, target))];
-        VolumeAnswer? plain = target.Kind == SourceKind.Volume && users.Count == 0
+        bool used = (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Any(c => BorrowedImages.Uses(c, target));
+        VolumeAnswer? plain = target.Kind == SourceKind.Volume && !used
             && await api.FindVolumeAsync(target.Name, cancel).ConfigureAwait(false) is { Driver: "local", Options: null or { Count: 0 } } volume ? volume : null;
         Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
         if (plain is not null && !route.ThroughServer)
@@ -88,17 +83,10 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
             yield return new Way.Recreate(plain);
             yield break;
         }
-        foreach ((string id, string name) in await CandidatesAsync(users, cancel).ConfigureAwait(false))
-            if (await ProbeAsync(id, name, runId, cancel).ConfigureAwait(false) is { } shell)
-                yield return shell;
+        await foreach (BorrowedImage image in images.WithAsync(target, runId, Removers, cancel).ConfigureAwait(false)) yield return ShellWay(image);
         // Portainer forgets who may use a volume that is removed, and writes down its maker for a new one: the last resort, and only where that changes nothing.
         if (plain is not null && (plain.Portainer?.ResourceControl is not { } record || record.IsOnlyFor(route.PortainerUser))) yield return new Way.Recreate(plain);
     }
-
-    /// <summary>The engine's own filter would also match mount destinations of that name.</summary>
-    private static bool Uses(ContainerItem container, SourceRef source) => (container.Mounts ?? []).Any(m => source.Kind == SourceKind.Volume
-        ? m.Type == "volume" && m.Name == source.Name
-        : m.Type == "bind" && m.Source == source.Name);
 
     private async Task RecreateAsync(VolumeAnswer volume, CancellationToken cancel)
     {
@@ -110,73 +98,20 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
 
     // ---- a borrowed shell
 
-    private async Task<IReadOnlyList<(string Id, string Name)>> CandidatesAsync(IReadOnlyList<ContainerItem> users, CancellationToken cancel)
+    private static Way.Shell ShellWay(BorrowedImage image)
     {
-        var candidates = new List<(string Id, string Name)>();
-        foreach (ContainerItem user in users)
-            if (user.ImageId is { Length: > 0 } id) Add(id, user.Image ?? id);
-        int own = candidates.Count;
-        IReadOnlyList<ImageAnswer> images = await api.ImagesAsync(cancel).ConfigureAwait(false);
-        foreach (ImageAnswer image in images.OrderByDescending(i => i.RepoTags is { Count: > 0 }))
-            if (candidates.Count - own < MaxImages) Add(image.Id, image.RepoTags?.FirstOrDefault() ?? image.Id);
-        return candidates;
-
-        void Add(string id, string name)
-        {
-            if (name != HelperContainers.EmptyImage && candidates.All(c => c.Id != id)) candidates.Add((id, name));
-        }
-    }
-
-    /// <summary>Looks into an image by a container that is never started; null when it has not what is needed.</summary>
-    private async Task<Way.Shell?> ProbeAsync(string imageId, string image, string runId, CancellationToken cancel)
-    {
-        string probe;
-        try
-        {
-            probe = await helpers.CreateAsync(runId, new ContainerRequest(imageId, ["-"], HelperContainers.Labels(runId), HelperContainers.Host()), cancel).ConfigureAwait(false);
-        }
-        catch (EngineRefusalException)
-        {
-            // An image that was removed meanwhile, or that this engine cannot use, is no candidate.
-            return null;
-        }
-        try
-        {
-            if (await FirstAsync(probe, Shells, cancel).ConfigureAwait(false) is not { } shell) return null;
-            // rm by name of the directory: no argument list that could grow too long. It cannot remove the mount point itself, so its exit code
-            // says nothing; what is left does.
-            if (await FirstAsync(probe, Removers, cancel).ConfigureAwait(false) is { } rm)
-                return new Way.Shell(imageId, image, shell, $"""
-                    {rm} -rf {HelperContainers.Root}
-                    for f in {HelperContainers.Root}/* {HelperContainers.Root}/.[!.]* {HelperContainers.Root}/..?*; do
-                      if [ -e "$f" ] || [ -L "$f" ]; then exit 1; fi
-                    done
-                    exit 0
-                    """, rm);
-            if (await FirstAsync(probe, Finders, cancel).ConfigureAwait(false) is { } find)
-                return new Way.Shell(imageId, image, shell, $"cd {HelperContainers.Root} && exec {find} . -mindepth 1 -delete", find);
-            return null;
-        }
-        catch (EngineRefusalException)
-        {
-            return null;
-        }
-        finally
-        {
-            await helpers.RemoveAsync(probe).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>The first path at which the container has a program, links followed to their end (often <c>/bin</c> leads to <c>/usr/bin</c>).</summary>
-    private async Task<string?> FirstAsync(string container, string[] paths, CancellationToken cancel)
-    {
-        foreach (string path in paths)
-        {
-            PathStat? stat = await api.StatAsync(container, path, cancel).ConfigureAwait(false);
-            if (stat is { IsSymlink: true, LinkTarget.Length: > 0 }) stat = await api.StatAsync(container, stat.LinkTarget, cancel).ConfigureAwait(false);
-            if (stat is { IsExecutable: true }) return path;
-        }
-        return null;
+        // rm by name of the directory: no argument list that could grow too long. It cannot remove the mount point itself, so its exit code
+        // says nothing; what is left does.
+        if (image.Programs.TryGetValue("rm", out string? rm))
+            return new Way.Shell(image, $"""
+                {rm} -rf {HelperContainers.Root}
+                for f in {HelperContainers.Root}/* {HelperContainers.Root}/.[!.]* {HelperContainers.Root}/..?*; do
+                  if [ -e "$f" ] || [ -L "$f" ]; then exit 1; fi
+                done
+                exit 0
+                """, rm);
+        string find = image.Programs["find"];
+        return new Way.Shell(image, $"cd {HelperContainers.Root} && exec {find} . -mindepth 1 -delete", find);
     }
 
     /// <summary>Runs the script over the source; null when it went well, else what was wrong.</summary>
@@ -186,7 +121,7 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
             ? HelperContainers.Mount(target.Name, false, runId)
             : new MountRequest("bind", target.Name, HelperContainers.Root, false);
         var host = new HostConfigRequest([mount], new LogConfigRequest("json-file", new Dictionary<string, string> { ["max-size"] = "1m" }));
-        var request = new ContainerRequest(shell.ImageId, ["-c", shell.Script], HelperContainers.Labels(runId), host, [shell.ShellPath], "0:0");
+        var request = new ContainerRequest(shell.Image.Id, ["-c", shell.Script], HelperContainers.Labels(runId), host, [shell.Image.Shell], "0:0");
         string helper = await helpers.CreateAsync(runId, request, cancel).ConfigureAwait(false);
         try
         {

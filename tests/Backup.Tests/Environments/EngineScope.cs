@@ -139,21 +139,29 @@ public sealed class EngineScope : IAsyncDisposable
     /// <summary>An image without any file in it.</summary>
     public Task<string> EmptyImageAsync() => ImageAsync("empty", new byte[1024]);
 
-    /// <summary>An image with a shell, rm and what these need, copied from the host.</summary>
-    public async Task<string> ShellImageAsync()
+    /// <summary>An image with a shell, rm, more programs where they are named, and what these need, copied from the host.</summary>
+    public async Task<string> ShellImageAsync(params string[] more)
+    {
+        string[] programs = [.. new[] { "sh", "rm" }.Concat(more).Select(p => "/bin/" + p)];
+        string libraries = await HostProcess.RunAsync("sh", ["-c", $"ldd {string.Join(' ', programs)} | grep -o '/[^ ]*' | grep -v ':$' | sort -u"]);
+        return await ImageOfAsync("shell", programs.Concat(libraries.Split('\n')).Select(file => (file, file)));
+    }
+
+    /// <summary>An image with busybox under the names of its programs, as nearly every small image has them.</summary>
+    public Task<string> BusyboxImageAsync() =>
+        ImageOfAsync("busybox", new[] { "sh", "rm", "find", "stat", "dd", "sleep", "touch", "chmod", "cat" }.Select(name => ("/bin/busybox", "/bin/" + name)));
+
+    private async Task<string> ImageOfAsync(string tag, IEnumerable<(string From, string To)> files)
     {
         string root = Folder("image");
-        string[] programs = ["/bin/sh", "/bin/rm"];
-        string libraries = await HostProcess.RunAsync("sh", ["-c", "ldd /bin/sh /bin/rm | grep -o '/[^ ]*' | grep -v ':$' | sort -u"]);
-        foreach (string file in programs.Concat(libraries.Split('\n')))
+        foreach ((string from, string to) in files)
         {
-            string to = root + file;
-            Directory.CreateDirectory(Path.GetDirectoryName(to)!);
-            await HostProcess.RunAsync("cp", ["-L", file, to]);
+            Directory.CreateDirectory(Path.GetDirectoryName(root + to)!);
+            await HostProcess.RunAsync("cp", ["-L", from, root + to]);
         }
         string tar = Path.Combine(Folder("tar"), "image.tar");
         await HostProcess.RunAsync("tar", ["-C", root, "-cf", tar, "."]);
-        return await ImageAsync("shell", await File.ReadAllBytesAsync(tar));
+        return await ImageAsync(tag, await File.ReadAllBytesAsync(tar));
     }
 
     /// <summary>An empty image whose name ends like a published one's, such as <c>postgres:15</c>.</summary>

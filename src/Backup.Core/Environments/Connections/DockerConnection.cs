@@ -33,6 +33,8 @@ public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddres
         AutomaticDecompression = DecompressionMethods.None,
         ConnectTimeout = TimeSpan.FromSeconds(15),
         PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
+        // A read that is given up is cut at once: the engine holds the container's lock for as long as it sends.
+        MaxResponseDrainSize = 0,
         PlaintextStreamFilter = (context, _) => ValueTask.FromResult<Stream>(new ReadAheadStream(context.PlaintextStream)),
     };
 }
