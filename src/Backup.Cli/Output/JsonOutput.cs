@@ -153,7 +153,7 @@ internal sealed class JsonOutput(Surroundings surroundings, bool question) : IOu
             Out(
                 new RunReportJson(
                     "report", r.Ok && !failed, [.. r.Snapshots.Select(Shape)], [.. r.Failures.Select(Shape)], r.Removed,
-                    r.BytesRead, r.BytesUploaded, r.Seconds),
+                    r.BytesRead, r.BytesUploaded, r.Seconds, [.. r.Groups.Select(Shape)]),
                 Json.RunReportJson);
         }
     }

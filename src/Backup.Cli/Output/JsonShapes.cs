@@ -15,7 +15,8 @@ internal sealed record MadeSnapshotJson(
 internal sealed record FileJson(string Path, string Type, long Size, int Mode, long Uid, long Gid, DateTimeOffset Mtime, string? Link);
 
 internal sealed record StatusJson(
-    string Environment, string Volume, string? LastSnapshot, DateTimeOffset? TakenAt, double? AgeSeconds, DateTimeOffset? Due, bool Overdue);
+    string Environment, string Volume, string? LastSnapshot, DateTimeOffset? TakenAt, double? AgeSeconds, DateTimeOffset? Due, bool Overdue,
+    double? DowntimeLastSeconds, double? DowntimeMedianSeconds, double? DowntimeWorstSeconds);
 
 internal sealed record CheckJson(string Subject, bool Ok, string Text, string Hint);
 
@@ -30,7 +31,9 @@ internal sealed record HeldJson(
 internal sealed record HookJson(IReadOnlyList<string>? Before, IReadOnlyList<string>? After, double TimeoutSeconds);
 
 /// <param name="Volumes">One point in time; their details stand in the environment's list.</param>
-internal sealed record GroupPlanJson(string Group, string Why, IReadOnlyList<string> Volumes, IReadOnlyList<HeldJson> Quiesce);
+internal sealed record GroupPlanJson(
+    string Group, string Why, IReadOnlyList<string> Volumes, IReadOnlyList<HeldJson> Quiesce, double? MaxDowntimeSeconds,
+    double? ExpectedDowntimeSeconds, string? ExpectedDowntimeSource);
 
 internal sealed record VolumePlanJson(
     string Volume, string Store, string Consistency, string? Note, long? ExpectedBytes, string ExpectedSource,
@@ -44,7 +47,8 @@ internal sealed record DecisionJson(string Id, string Environment, string Volume
 
 internal sealed record EnvironmentPlanJson(
     string Environment, string Engine, IReadOnlyList<VolumePlanJson> Volumes, IReadOnlyList<SkippedJson> Skipped,
-    IReadOnlyList<ProblemJson> Warnings, IReadOnlyList<DecisionJson> Retention, IReadOnlyList<GroupPlanJson> Groups);
+    IReadOnlyList<ProblemJson> Warnings, IReadOnlyList<DecisionJson> Retention, IReadOnlyList<GroupPlanJson> Groups,
+    IReadOnlyList<string> Missing);
 
 internal sealed record PlanJson(IReadOnlyList<EnvironmentPlanJson> Environments, IReadOnlyList<FailureJson> Failures);
 
@@ -70,7 +74,14 @@ internal sealed record ProblemEventJson(string Event, string Problem, string Hin
 
 internal sealed record RunReportJson(
     string Event, bool Ok, IReadOnlyList<MadeSnapshotJson> Snapshots, IReadOnlyList<FailureJson> Failures, IReadOnlyList<string> Removed,
-    long BytesRead, long BytesUploaded, double Seconds);
+    long BytesRead, long BytesUploaded, double Seconds, IReadOnlyList<GroupReportJson> Groups);
+
+/// <param name="DowntimeSeconds">The longest window of its containers.</param>
+internal sealed record GroupReportJson(
+    string Environment, string Group, IReadOnlyList<string> Volumes, double DowntimeSeconds, double? MaxDowntimeSeconds, bool Exceeded,
+    IReadOnlyList<ContainerReportJson> Containers);
+
+internal sealed record ContainerReportJson(string Container, string How, DateTimeOffset From, DateTimeOffset Until, double Seconds, string? Health);
 
 internal sealed record RestoreReportJson(
     string Event, bool Ok, SnapshotJson Snapshot, string Target, long Files, long Bytes, double Seconds, double DowntimeSeconds,

@@ -18,7 +18,13 @@ internal static class JsonShaping
     public static FileJson Shape(FileEntry f) => new(
         f.RawPath == "" ? "." : f.Path, f.Type.ToString().ToLowerInvariant(), f.Size, f.Mode, f.Uid, f.Gid, FilesText.Time(f), f.Link);
 
-    public static StatusJson Shape(VolumeStatus v) => new(v.Environment, v.Volume, v.LastSnapshot, v.TakenAt, v.AgeSeconds, v.Due, v.Overdue);
+    public static StatusJson Shape(VolumeStatus v) => new(
+        v.Environment, v.Volume, v.LastSnapshot, v.TakenAt, v.AgeSeconds, v.Due, v.Overdue,
+        v.Downtime?.LastSeconds, v.Downtime?.MedianSeconds, v.Downtime?.WorstSeconds);
+
+    public static GroupReportJson Shape(GroupReport g) => new(
+        g.Environment, g.Group, g.Volumes, g.DowntimeSeconds, g.MaxDowntimeSeconds, g.Exceeded,
+        [.. g.Containers.Select(c => new ContainerReportJson(c.Container, c.How, c.From, c.Until, c.Seconds, c.Health))]);
 
     public static FailureJson Shape(RunFailure f) => new(f.Environment, f.Volume, f.Problem, f.Hint, f.Side, f.NeedsPerson);
 
@@ -32,7 +38,8 @@ internal static class JsonShaping
         [.. q.Hooks.Select(h => new HookJson(h.Before, h.After, h.Timeout.TotalSeconds))]);
 
     public static GroupPlanJson Shape(GroupStep g) =>
-        new(g.Name, g.Why, [.. g.Volumes.Select(v => v.Source.ToString())], [.. g.Quiesce.Select(Shape)]);
+        new(g.Name, g.Why, [.. g.Volumes.Select(v => v.Source.ToString())], [.. g.Quiesce.Select(Shape)],
+            g.MaxDowntime?.TotalSeconds, g.Expected?.Seconds, g.Expected?.Source);
 
     public static EnvironmentPlanJson Shape(EnvironmentPlan e) => new(
         e.Plan.Environment,
@@ -41,7 +48,8 @@ internal static class JsonShaping
         [.. e.Plan.Skipped.Select(s => new SkippedJson(s.Source.ToString(), s.Reason))],
         [.. e.Plan.Warnings.Select(w => new ProblemJson(w.Problem, w.Hint))],
         [.. e.Retention.Select(Shape)],
-        [.. e.Plan.Groups.Select(Shape)]);
+        [.. e.Plan.Groups.Select(Shape)],
+        [.. e.Plan.Missing.Select(m => m.ToString())]);
 
     public static VolumePlanJson Shape(VolumeStep v) => new(
         v.Source.ToString(), v.Policy.Store, v.Consistency, v.Note, v.ExpectedBytes, v.ExpectedSource,

@@ -30,7 +30,7 @@ internal static class ListingText
             if (report.Failures.Count == 0) writer.WriteLine("no volumes");
             return;
         }
-        var table = new Table("", "VOLUME", "LAST", "TAKEN", ">AGE", "DUE");
+        var table = new Table("", "VOLUME", "LAST", "TAKEN", ">AGE", "DUE", "DOWNTIME");
         foreach (VolumeStatus volume in report.Volumes)
             table.Add(
                 volume.LastSnapshot is null ? "NEVER" : volume.Overdue ? "LATE" : "ok",
@@ -38,7 +38,11 @@ internal static class ListingText
                 volume.LastSnapshot is null ? "-" : Text.ShortId(volume.LastSnapshot),
                 volume.TakenAt is { } taken ? Text.Time(taken, zone) : "-",
                 volume.AgeSeconds is { } age ? Text.Age(TimeSpan.FromSeconds(age)) : "-",
-                volume.Due is { } due ? Text.Time(due, zone) : "-");
+                volume.Due is { } due ? Text.Time(due, zone) : "-",
+                volume.Downtime is { } down ? Downtime(down) : "-");
         table.Write(writer);
     }
+
+    private static string Downtime(DowntimeTrend trend) => trend.WorstSeconds == 0 ? "none"
+        : $"{Text.Duration(trend.LastSeconds)} (median {Text.Duration(trend.MedianSeconds)}, worst {Text.Duration(trend.WorstSeconds)})";
 }

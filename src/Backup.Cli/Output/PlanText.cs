@@ -1,3 +1,4 @@
+using Backup.Environments;
 using Backup.Planning;
 using Backup.Policies;
 using Backup.Running;
@@ -18,7 +19,10 @@ internal static class PlanText
             {
                 if (group.Volumes.Count > 1) writer.WriteLine($"  group {Text.Plain(group.Name)}: one point in time ({Text.Plain(group.Why)})");
                 foreach (VolumeStep step in group.Volumes) Volume(writer, ++number, step);
+                if (group.Quiesce.Count > 0) writer.WriteLine($"        down    {Downtime(group)}");
             }
+            foreach (SourceRef missing in plan.Missing)
+                ErrorText.Write(writer, "missing:", BackupPlan.WhyMissing(missing, plan.Environment), BackupPlan.MissingHint, "  ");
             foreach (SkippedSource skipped in plan.Skipped) writer.WriteLine($"  skipped  {Text.Plain(skipped.Source.ToString())}: {skipped.Reason}");
             foreach (PlanWarning warning in plan.Warnings) ErrorText.Write(writer, "warning:", warning.Problem, warning.Hint, "  ");
             Retention(writer, environment.Retention, zone, verbose);
@@ -34,6 +38,16 @@ internal static class PlanText
         if (step.Mode != QuiesceMode.None) how.Add(step.Mode == QuiesceMode.Stop ? "stop" : "pause");
         how.AddRange(step.Hooks.Where(h => h.After is not null).Reverse().Select(h => $"afterwards run {Command(h.After!)}"));
         return $"{step.Container.Name}: {string.Join(", ", how)} ({step.Reason})";
+    }
+
+    private static string Downtime(GroupStep group)
+    {
+        string expected = group.Expected is { } known ? $"{(known.AtLeast ? "at least" : "about")} {Text.Duration(known.Seconds)}, {known.Source}" : "not known before the first run";
+        if (group.MaxDowntime is not { } max) return expected;
+        string then = group.Held.All(v => v.Policy.Downtime.Keep) ? "is kept as inconsistent"
+            : group.Held.Any(v => v.Policy.Downtime.Keep) ? "fails or is kept, as its rule says"
+            : "fails";
+        return $"{expected}; after {Text.Duration(max.TotalSeconds)} all come back, and what is not read yet {then}";
     }
 
     private static void Volume(TextWriter writer, int number, VolumeStep step)

@@ -17,19 +17,30 @@ internal static class ReportText
     public static void Write(TextWriter writer, RunReport report, bool cutShort)
     {
         Failures(writer, report.Failures);
+        foreach (GroupReport group in report.Groups.Where(g => g.DowntimeSeconds > 0)) Downtime(writer, group);
         var parts = new List<string> { Text.Count(report.Snapshots.Count, "snapshot") };
         if (report.Snapshots.Count > 0)
         {
             parts.Add($"{Text.Size(report.BytesRead)} read → {Text.Size(report.BytesUploaded)} stored in {Text.Duration(report.Seconds)}");
-            double worst = report.Snapshots.Max(s => s.DowntimeSeconds);
-            parts.Add(worst > 0 ? $"longest downtime {Text.Duration(worst)}" : "no downtime");
         }
+        if (report.Groups.MaxBy(g => g.DowntimeSeconds) is { DowntimeSeconds: > 0 } worst)
+            parts.Add($"longest downtime {Text.Duration(worst.DowntimeSeconds)} ({worst.Environment}/{Text.Plain(worst.Group)})");
+        else if (report.Snapshots.Count > 0) parts.Add("no downtime");
         if (report.Removed.Count > 0) parts.Add($"{Text.Count(report.Removed.Count, "old snapshot")} removed");
         if (cutShort) parts.Add("cut short");
         if (report.Failures.Count > 0) parts.Add(Text.Count(report.Failures.Count, "failure"));
         else if (!cutShort) parts.Add("no failures");
         writer.WriteLine(string.Join(", ", parts));
         if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
+    }
+
+    /// <summary>Such as <c>web/shop was down for 0.8 s: db 0.8 s (stop, healthy), app 0.5 s (pause)</c>.</summary>
+    private static void Downtime(TextWriter writer, GroupReport group)
+    {
+        IEnumerable<string> containers = group.Containers.OrderByDescending(c => c.Seconds)
+            .Select(c => $"{c.Container} {Text.Duration(c.Seconds)} ({c.How}{(c.Health is null ? "" : ", " + c.Health)})");
+        string limit = group.Exceeded ? $", longer than its maxDowntime of {Text.Duration(group.MaxDowntimeSeconds!.Value)}" : "";
+        writer.WriteLine(Text.Plain($"{group.Environment}/{group.Group} was down for {Text.Duration(group.DowntimeSeconds)}{limit}: {string.Join(", ", containers)}"));
     }
 
     public static void Write(TextWriter writer, RestorePlan plan, RestoreReport report)

@@ -49,6 +49,8 @@ public sealed class DockerEnvironment : IEnvironment
 
     public Task<Inventory> InspectAsync(CancellationToken cancel) => _inventory.ReadAsync(cancel);
 
+    public Task<IReadOnlyList<ContainerSight>> ListContainersAsync(CancellationToken cancel) => _inventory.SightsAsync(cancel);
+
     public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => _inventory.ContainerAsync(idOrName, cancel);
 
     public async Task ActAsync(ContainerAction action, CancellationToken cancel)

@@ -15,6 +15,9 @@ public interface IEnvironment : IAsyncDisposable
     /// <summary>One container now, by id or name; null when there is none.</summary>
     Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel);
 
+    /// <summary>All containers now, with no more facts than one cheap call of the engine tells.</summary>
+    Task<IReadOnlyList<ContainerSight>> ListContainersAsync(CancellationToken cancel);
+
     /// <summary>Pauses, unpauses, stops or starts. Already being in the wanted state counts as success.</summary>
     Task ActAsync(ContainerAction action, CancellationToken cancel);
 

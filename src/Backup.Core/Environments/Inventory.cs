@@ -72,6 +72,13 @@ public sealed record ContainerFacts(
     public const string ProjectLabel = "com.docker.compose.project";
 }
 
+/// <summary>A container as a list shows it.</summary>
+public sealed record ContainerSight(string Id, string Name, string State, IReadOnlyDictionary<string, string> Labels, IReadOnlyList<MountFacts> Mounts)
+{
+    public bool Running => State is "running" or "restarting";
+    public bool Helper => Labels.ContainsKey(ContainerFacts.HelperLabel);
+}
+
 /// <param name="Kind"><c>volume</c>, <c>bind</c>, <c>tmpfs</c>, … as the engine names it.</param>
 /// <param name="Source">Volume name, or host path of a bind.</param>
 /// <param name="Destination">Path inside the container.</param>

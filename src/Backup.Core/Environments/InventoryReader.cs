@@ -35,6 +35,12 @@ internal sealed class InventoryReader(DockerApi api)
         };
     }
 
+    internal async Task<IReadOnlyList<ContainerSight>> SightsAsync(CancellationToken cancel) =>
+    [
+        .. (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Select(c => new ContainerSight(
+            c.Id, (c.Names?.FirstOrDefault() ?? c.Id).TrimStart('/'), c.State ?? "", c.Labels ?? Empty, [.. (c.Mounts ?? []).Select(Facts)])),
+    ];
+
     /// <summary>Null when there is none, also when it vanished a moment ago.</summary>
     internal async Task<ContainerFacts?> ContainerAsync(string idOrName, CancellationToken cancel)
     {

@@ -17,6 +17,12 @@ public sealed record BackupPlan(
 {
     /// <summary>All sources of all groups, in the order of doing.</summary>
     public IReadOnlyList<VolumeStep> Volumes { get; } = [.. Groups.SelectMany(g => g.Volumes)];
+
+    /// <summary>Volumes that the policy names outright and the engine does not have: a run fails for them.</summary>
+    public IReadOnlyList<SourceRef> Missing { get; init; } = [];
+
+    public static string WhyMissing(SourceRef source, string environment) => $"volumes.include names \"{source}\", but {environment} has no such volume: it is not backed up.";
+    public const string MissingHint = "Correct the name; or take it out of volumes.include, if it is gone for good.";
 }
 
 /// <summary>
@@ -27,7 +33,24 @@ public sealed record BackupPlan(
 /// <param name="Why">What makes them one, in the user's words; empty for a volume on its own.</param>
 /// <param name="Volumes">Sorted; those that are read while containers are held come first.</param>
 /// <param name="Quiesce">Everyone who is held for any of them, once, in the order of doing; the undo goes backwards.</param>
-public sealed record GroupStep(string Name, string Why, IReadOnlyList<VolumeStep> Volumes, IReadOnlyList<QuiesceStep> Quiesce);
+public sealed record GroupStep(string Name, string Why, IReadOnlyList<VolumeStep> Volumes, IReadOnlyList<QuiesceStep> Quiesce)
+{
+    /// <summary>The sources that are read while containers are held.</summary>
+    public IEnumerable<VolumeStep> Held => Volumes.Where(v => v.Quiesce.Count > 0);
+
+    /// <summary>The smallest of its volumes' own; null = the containers are held for as long as the read takes.</summary>
+    public TimeSpan? MaxDowntime => Held.Min(v => v.Policy.Downtime.Max);
+
+    /// <summary>How long a container may take to be healthy again after it came back: the longest of its volumes' own.</summary>
+    public TimeSpan HealthTimeout => Volumes.Select(v => v.Policy.Downtime.Health).DefaultIfEmpty(VolumePolicy.DefaultHealthTimeout).Max();
+
+    /// <summary>Null when nobody is held, or nothing is known.</summary>
+    public ExpectedDowntime? Expected { get; init; }
+}
+
+/// <param name="AtLeast">Some of the volumes were never read while somebody was held.</param>
+/// <param name="Source">Where the expectation comes from, in the user's words.</param>
+public sealed record ExpectedDowntime(double Seconds, bool AtLeast, string Source);
 
 /// <summary>One source: who is held while it is read, and how.</summary>
 /// <param name="Facts">The volume's own facts; null for a bind mount.</param>
@@ -46,6 +69,9 @@ public sealed record VolumeStep(
     long? ExpectedBytes,
     string ExpectedSource)
 {
+    /// <summary>Ids of the running containers that write to it, held or not.</summary>
+    public IReadOnlyList<string> Writers { get; init; } = [];
+
     /// <summary>Why the consistency is what it is, where that needs a word, such as "no running container writes to it".</summary>
     public string? Note { get; init; }
 }

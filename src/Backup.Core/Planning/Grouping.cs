@@ -1,4 +1,5 @@
 using Backup.Environments;
+using Backup.Policies;
 
 namespace Backup.Planning;
 
@@ -17,23 +18,30 @@ internal sealed record VolumeAsk(VolumeStep Step, IReadOnlyList<QuiesceStep> Wri
 internal sealed record AskedGroup(string Name, string Why, IReadOnlyList<VolumeAsk> Volumes);
 
 /// <summary>
-/// Which sources are one point in time: those of one compose project, and those that share a container that is held for both. A source that
+/// Which sources are one point in time. Groups that the policy names come first; of the rest those of one compose project, and those that share a container that is held for both. A source that
 /// belongs to several projects makes them one: whoever writes to both sides would otherwise be seen at two moments.
 /// </summary>
 internal static class Grouping
 {
     /// <summary>In the order of each group's first source.</summary>
-    internal static IReadOnlyList<AskedGroup> Of(IReadOnlyList<VolumeAsk> asks)
+    internal static IReadOnlyList<AskedGroup> Of(IReadOnlyList<VolumeAsk> asks, EnvironmentPolicy policy)
     {
-        List<List<VolumeAsk>> groups = [];
-        foreach (VolumeAsk ask in asks)
+        ILookup<GroupPolicy?, VolumeAsk> named = asks.ToLookup(a => policy.Groups.FirstOrDefault(g => g.Volumes.Any(p => Glob.Matches(p, a.Step.Source))));
+        List<AskedGroup> groups = [.. named.Where(g => g.Key is not null).Select(g => new AskedGroup(g.Key!.Name, "the policy says so", Sorted(g)))];
+        List<List<VolumeAsk>> others = [];
+        foreach (VolumeAsk ask in named[null])
         {
-            List<List<VolumeAsk>> joined = [.. groups.Where(g => g.Any(other => BelongTogether(ask, other)))];
-            groups.RemoveAll(joined.Contains);
-            groups.Add([.. joined.SelectMany(g => g), ask]);
+            List<List<VolumeAsk>> joined = policy.Grouping == VolumeGrouping.Volume ? [] : [.. others.Where(g => g.Any(other => BelongTogether(ask, other)))];
+            others.RemoveAll(joined.Contains);
+            others.Add([.. joined.SelectMany(g => g), ask]);
         }
-        return [.. groups.Select(g => g.OrderBy(a => a.Step.Source).ToList()).OrderBy(g => g[0].Step.Source).Select(Named)];
+        groups.AddRange(others.Select(g => policy.Grouping == VolumeGrouping.Volume ? Alone(g[0]) : Named(Sorted(g))));
+        return [.. groups.OrderBy(g => g.Volumes[0].Step.Source)];
     }
+
+    private static List<VolumeAsk> Sorted(IEnumerable<VolumeAsk> volumes) => [.. volumes.OrderBy(a => a.Step.Source)];
+
+    private static AskedGroup Alone(VolumeAsk volume) => new(volume.Step.Source.ToString(), "", [volume]);
 
     private static bool BelongTogether(VolumeAsk one, VolumeAsk other) =>
         one.Projects.Intersect(other.Projects, StringComparer.Ordinal).Any() || SharedHeld(one, other).Any();
@@ -47,7 +55,7 @@ internal static class Grouping
         string[] projects = [.. volumes.SelectMany(v => v.Projects).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         if (projects.Length == 1) return new AskedGroup(projects[0], $"compose project {projects[0]}", volumes);
         if (projects.Length > 1) return new AskedGroup(string.Join('+', projects), $"compose projects {string.Join(", ", projects)}, which share a volume or a container", volumes);
-        if (volumes.Count == 1) return new AskedGroup(first, "", volumes);
+        if (volumes.Count == 1) return Alone(volumes[0]);
         IEnumerable<string> shared = volumes.SelectMany(v => volumes.Where(o => o != v).SelectMany(o => SharedHeld(v, o))).Select(c => c.Name).Distinct().Order(StringComparer.Ordinal);
         return new AskedGroup($"{first}+{volumes.Count - 1}", $"{string.Join(", ", shared)} writes to more than one of them", volumes);
     }

@@ -17,29 +17,48 @@ public static class Planner
         List<PlanWarning> warnings = [.. inventory.Remarks.Select(r => new PlanWarning(r.Problem, r.Hint))];
         Selection selection = VolumeSelector.Select(policy.Volumes, inventory);
         IReadOnlyList<SourceRef> wanted = Choose(policy, selection, volumeGlobs ?? []);
-        WarnOfIdlePatterns(policy, inventory, selection, warnings);
+        WarnOfIdlePatterns(policy, selection, warnings);
 
         var quiescing = new QuiescePlanner(inventory, warnings);
+        var history = new History(known, policy.Name);
         List<VolumeAsk> asks = [];
         foreach (SourceRef source in wanted)
         {
             VolumePolicy own = policy.For(source);
-            (long? bytes, string from) = Expectation(known, policy.Name, source, own.Store);
-            var step = new VolumeStep(source, inventory.Volumes.FirstOrDefault(v => SourceRef.Volume(v.Name) == source), own,
-                Consumers(source, inventory), [], "none", bytes, from);
+            Snapshot? last = history.Last(source, own.Store);
+            var step = new VolumeStep(source, Facts(source, inventory), own,
+                Consumers(source, inventory), [], "none", last?.Bytes, last is null ? "no snapshot yet" : $"the snapshot of {History.Time(last)}");
             asks.Add(quiescing.Ask(step));
         }
 
-        IReadOnlyList<GroupStep> groups = [.. Grouping.Of(asks).Select(quiescing.Plan)];
+        IReadOnlyList<GroupStep> groups = [.. Grouping.Of(asks, policy).Select(quiescing.Plan).Select(g => g with { Expected = history.Downtime(g) })];
+        WarnOfDowntime(groups, warnings);
         IEnumerable<SkippedSource> unwanted = selection.Selected.Except(wanted).Select(s => new SkippedSource(s, "--volume leaves it out"));
-        return new BackupPlan(policy.Name, inventory.Engine, groups, [.. selection.Skipped.Concat(unwanted).OrderBy(s => s.Source)], warnings);
+        return new BackupPlan(policy.Name, inventory.Engine, groups, [.. selection.Skipped.Concat(unwanted).OrderBy(s => s.Source)], warnings)
+        {
+            Missing = [.. selection.Missing.Where(m => volumeGlobs is not { Count: > 0 } || volumeGlobs.Any(g => Glob.Matches(g, m)))],
+        };
     }
+
+    /// <summary>The same sources once more, held as the facts demand now: a plan may be hours old when a group is reached.</summary>
+    /// <param name="warnings">Gets what is new to know.</param>
+    internal static GroupStep Again(GroupStep group, Inventory inventory, List<PlanWarning> warnings)
+    {
+        var quiescing = new QuiescePlanner(inventory, warnings);
+        IEnumerable<VolumeAsk> asks = group.Volumes.OrderBy(v => v.Source).Select(v => quiescing.Ask(v with
+        {
+            Facts = Facts(v.Source, inventory) ?? v.Facts, Consumers = Consumers(v.Source, inventory), Quiesce = [], Note = null,
+        }));
+        return quiescing.Plan(new AskedGroup(group.Name, group.Why, [.. asks])) with { Expected = group.Expected };
+    }
+
+    private static VolumeFacts? Facts(SourceRef source, Inventory inventory) => inventory.Volumes.FirstOrDefault(v => SourceRef.Volume(v.Name) == source);
 
     private static IReadOnlyList<SourceRef> Choose(EnvironmentPolicy policy, Selection selection, IReadOnlyList<string> globs)
     {
         foreach (string glob in globs)
         {
-            if (selection.Selected.Any(s => Glob.Matches(glob, s))) continue;
+            if (selection.Selected.Concat(selection.Missing).Any(s => Glob.Matches(glob, s))) continue;
             if (selection.Skipped.FirstOrDefault(s => Glob.Matches(glob, s.Source)) is { } skipped)
                 throw new BackupException($"--volume {glob}: the policy leaves {skipped.Source} of {policy.Name} out: {skipped.Reason}",
                     "Change \"volumes\" in the policy, or the label, so that it is selected.", FailureKind.NotFound);
@@ -49,30 +68,30 @@ public static class Planner
         return globs.Count == 0 ? selection.Selected : [.. selection.Selected.Where(s => globs.Any(g => Glob.Matches(g, s)))];
     }
 
-    private static void WarnOfIdlePatterns(EnvironmentPolicy policy, Inventory inventory, Selection selection, List<PlanWarning> warnings)
+    private static void WarnOfIdlePatterns(EnvironmentPolicy policy, Selection selection, List<PlanWarning> warnings)
     {
-        if (selection.Selected.Count == 0)
+        if (selection.Selected.Count == 0 && selection.Missing.Count == 0)
             warnings.Add(new PlanWarning($"nothing in {policy.Name} is selected: nothing of it is backed up",
                 "Correct \"volumes\" in the policy; `backup plan` says why each one is skipped."));
 
-        foreach (RulePolicy rule in policy.Rules.Where(r => !selection.Selected.Any(s => Glob.Matches(r.Volume, s))))
+        foreach (RulePolicy rule in policy.Rules.Where(r => !selection.Selected.Concat(selection.Missing).Any(s => Glob.Matches(r.Volume, s))))
             warnings.Add(new PlanWarning($"the rule for \"{rule.Volume}\" matches nothing that is backed up from {policy.Name}",
                 "Correct its \"volume\", or remove the rule."));
 
-        foreach (string pattern in policy.Volumes.Include.Where(p => !Glob.HasWildcard(p) && SourceRef.Parse(p).Kind == SourceKind.Volume))
-            if (!inventory.Volumes.Any(v => v.Name == pattern))
-                warnings.Add(new PlanWarning($"volumes.include names \"{pattern}\", but {policy.Name} has no such volume",
-                    "Correct the name; a missing volume is not backed up."));
+        foreach (GroupPolicy group in policy.Groups)
+            foreach (string pattern in group.Volumes.Where(p => !selection.Selected.Concat(selection.Missing).Any(s => Glob.Matches(p, s))))
+                warnings.Add(new PlanWarning($"\"{pattern}\" in the group \"{group.Name}\" matches nothing that is backed up from {policy.Name}",
+                    "Correct it, or take it out of the group."));
+
     }
 
-    private static (long?, string) Expectation(IReadOnlyList<Snapshot> known, string environment, SourceRef source, string store)
+    private static void WarnOfDowntime(IReadOnlyList<GroupStep> groups, List<PlanWarning> warnings)
     {
-        string name = source.ToString();
-        Snapshot? last = known.Where(s => s.Environment == environment && s.Volume == name)
-            .OrderBy(s => s.Store == store).ThenBy(s => s.TakenAt).LastOrDefault();
-        return last is null
-            ? (null, "no snapshot yet")
-            : (last.Bytes, $"the snapshot of {last.TakenAt.UtcDateTime.ToString("yyyy-MM-dd HH:mm'Z'", CultureInfo.InvariantCulture)}");
+        foreach (GroupStep group in groups)
+            if (group.Expected is { } expected && group.MaxDowntime is { } max && expected.Seconds > max.TotalSeconds)
+                warnings.Add(new PlanWarning(
+                    string.Create(CultureInfo.InvariantCulture, $"{group.Name} is expected to be down for {expected.Seconds:0.#} s ({expected.Source}), and its maxDowntime is {max.TotalSeconds:0.#} s"),
+                    "Raise maxDowntime, or make less to be read while containers are held: \"quiesce\": \"none\" for what can do without, smaller \"groups\"."));
     }
 
     private static IReadOnlyList<ConsumerRecord> Consumers(SourceRef source, Inventory inventory)

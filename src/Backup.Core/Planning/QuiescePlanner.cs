@@ -9,15 +9,17 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
     internal const string ModeLabel = "backup.quiesce", BeforeLabel = "backup.before", AfterLabel = "backup.after";
 
     private readonly Dependencies _dependencies = new(inventory.Containers);
+    private readonly Writers _writers = new(inventory.Volumes);
 
     /// <summary>What one source by itself asks for.</summary>
     internal VolumeAsk Ask(VolumeStep step)
     {
-        List<ContainerFacts> writers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && Writes(c, step.Source))];
+        List<ContainerFacts> writers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && _writers.Writes(c.Mounts, step.Source))];
         List<ContainerFacts> running = [.. writers.Where(c => c.Running)];
         (string, string)? atRest = running.Count > 0 ? null
             : writers.Any(c => c.State == "paused") ? ("pause", "the containers that write to it are paused already")
             : ("stop", "no running container writes to it");
+        step = step with { Writers = [.. running.Select(c => c.Id)] };
         return new VolumeAsk(step, [.. running.Select(c => Step(c, step.Policy.Quiesce))], Projects(step, writers), atRest);
     }
 
@@ -63,32 +65,6 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
         steps.Any(s => s.Mode == QuiesceMode.None) ? "hook"
         : steps.All(s => s.Mode == QuiesceMode.Stop) ? "stop"
         : "pause";
-
-    private bool Writes(ContainerFacts container, SourceRef source)
-    {
-        string? path = HostPath(source);
-        return container.Mounts.Any(m => m.Writable && (m.Kind, source.Kind) switch
-        {
-            ("volume", SourceKind.Volume) when m.Source == source.Name => true,
-            ("volume", _) => Overlap(path, HostPath(SourceRef.Volume(m.Source))),
-            ("bind", _) => Overlap(path, SourceRef.Bind(m.Source).Name),
-            _ => false,
-        });
-    }
-
-    /// <summary>The host directory behind a source where the facts tell it: a bind mount, or a local volume that is one in disguise.</summary>
-    private string? HostPath(SourceRef source)
-    {
-        if (source.Kind == SourceKind.Bind) return source.Name;
-        VolumeFacts? volume = inventory.Volumes.FirstOrDefault(v => v.Name == source.Name);
-        bool bound = volume is { Driver: "local" } && volume.Options.GetValueOrDefault("o", "").Split(',').Any(o => o is "bind" or "rbind");
-        return bound && volume!.Options.TryGetValue("device", out string? device) && device.StartsWith('/') ? SourceRef.Bind(device).Name : null;
-    }
-
-    private static bool Overlap(string? one, string? other) =>
-        one is not null && other is not null && (one == other || Inside(one, other) || Inside(other, one));
-
-    private static bool Inside(string path, string folder) => path.StartsWith(folder == "/" ? "/" : folder + "/", StringComparison.Ordinal);
 
     private QuiesceStep Step(ContainerFacts container, QuiescePolicy policy)
     {

@@ -32,13 +32,17 @@ public static class VolumeSelector
         foreach (VolumeFacts volume in inventory.Volumes) Judge(SourceRef.Volume(volume.Name), WhyNot(volume, patterns, containers));
         foreach (SourceRef bind in Binds(containers)) Judge(bind, WhyNot(bind, patterns, containers));
 
+        HashSet<string> there = [.. inventory.Volumes.Select(v => v.Name)];
+        IEnumerable<SourceRef> missing = patterns.Include.Where(p => !Glob.HasWildcard(p)).Select(SourceRef.Parse)
+            .Where(s => s.Kind == SourceKind.Volume && !there.Contains(s.Name) && Excluded(s, patterns) is null);
+
         // A path that is named outright is backed up also while no container mounts it, as when the stack is down just now.
         foreach (string pattern in patterns.Include.Where(p => !Glob.HasWildcard(p)))
         {
             SourceRef named = SourceRef.Parse(pattern);
             if (named.Kind == SourceKind.Bind && !skipped.ContainsKey(named)) Judge(named, Excluded(named, patterns));
         }
-        return new Selection([.. selected], [.. skipped.Select(s => new SkippedSource(s.Key, s.Value))]);
+        return new Selection([.. selected], [.. skipped.Select(s => new SkippedSource(s.Key, s.Value))], [.. missing.Distinct().Order()]);
     }
 
     /// <summary>Sockets, pseudo file systems and the system itself: never taken by a wildcard.</summary>
@@ -79,4 +83,5 @@ public static class VolumeSelector
 
 /// <param name="Selected">Sorted.</param>
 /// <param name="Skipped">Sorted.</param>
-public sealed record Selection(IReadOnlyList<SourceRef> Selected, IReadOnlyList<SkippedSource> Skipped);
+/// <param name="Missing">Volumes that are named without a wildcard and are not there. Sorted.</param>
+public sealed record Selection(IReadOnlyList<SourceRef> Selected, IReadOnlyList<SkippedSource> Skipped, IReadOnlyList<SourceRef> Missing);

@@ -58,7 +58,25 @@ public sealed record EnvironmentPolicy(
     VolumePatterns Volumes,
     SchedulePolicy? Schedule,
     VolumePolicy Default,
-    IReadOnlyList<RulePolicy> Rules);
+    IReadOnlyList<RulePolicy> Rules)
+{
+    public VolumeGrouping Grouping { get; init; } = VolumeGrouping.Project;
+
+    /// <summary>Groups that the policy names; each volume is in the first that matches. They are taken out of the general grouping.</summary>
+    public IReadOnlyList<GroupPolicy> Groups { get; init; } = [];
+}
+
+/// <summary>Which volumes are one point in time where the policy names no group.</summary>
+public enum VolumeGrouping
+{
+    /// <summary>Those of one compose project, and those that share a container that is held.</summary>
+    Project,
+    /// <summary>Each is alone.</summary>
+    Volume,
+}
+
+/// <param name="Volumes">Patterns, as in <see cref="VolumePatterns"/>.</param>
+public sealed record GroupPolicy(string Name, IReadOnlyList<string> Volumes);
 
 /// <summary>How an environment is reached.</summary>
 public abstract record ConnectPolicy
@@ -113,10 +131,34 @@ public sealed record SchedulePolicy(string Cron, TimeZoneInfo TimeZone);
 
 /// <summary>What applies to one volume, everything resolved.</summary>
 /// <param name="TimeZone">In which the retention's cron slots are read.</param>
-public sealed record VolumePolicy(string Store, QuiescePolicy Quiesce, int CompressionLevel, RetentionPolicy? Retention, TimeZoneInfo TimeZone);
+public sealed record VolumePolicy(string Store, QuiescePolicy Quiesce, int CompressionLevel, RetentionPolicy? Retention, TimeZoneInfo TimeZone)
+{
+    public static readonly TimeSpan DefaultHealthTimeout = TimeSpan.FromSeconds(60);
+
+    public DowntimePolicy Downtime { get; init; } = new(null, false, DefaultHealthTimeout);
+}
+
+/// <param name="Max">How long containers may be held for the volume; null = as long as it takes.</param>
+/// <param name="Keep">What could not be read within that time is kept all the same, as inconsistent; else it fails.</param>
+/// <param name="Health">How long a container may take to be healthy again after it came back.</param>
+public sealed record DowntimePolicy(TimeSpan? Max, bool Keep, TimeSpan Health);
+
+/// <summary>The same as somebody wrote it; null fields say nothing.</summary>
+/// <param name="Max"><see cref="Timeout.InfiniteTimeSpan"/> = as long as it takes.</param>
+public sealed record DowntimeRule(TimeSpan? Max, bool? Keep, TimeSpan? Health)
+{
+    public static DowntimeRule None { get; } = new(null, null, null);
+
+    /// <summary>What this says, and where it says nothing, what was said before.</summary>
+    public DowntimePolicy Over(DowntimePolicy general) => new(
+        Max is null ? general.Max : Max == Timeout.InfiniteTimeSpan ? null : Max, Keep ?? general.Keep, Health ?? general.Health);
+}
 
 /// <summary>An override for volumes that match a pattern; null fields say nothing.</summary>
-public sealed record RulePolicy(string Volume, string? Store, QuiescePolicy? Quiesce, int? CompressionLevel, RetentionPolicy? Retention);
+public sealed record RulePolicy(string Volume, string? Store, QuiescePolicy? Quiesce, int? CompressionLevel, RetentionPolicy? Retention)
+{
+    public DowntimeRule Downtime { get; init; } = DowntimeRule.None;
+}
 
 public enum QuiesceMode
 {

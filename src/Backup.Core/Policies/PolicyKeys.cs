@@ -10,10 +10,15 @@ internal static class PolicyKeys
         "type", "format", "provider", "region", "bucket", "prefix", "endpoint", "addressing", "accessKeyId", "secretAccessKey",
         "partSize", "storageClass", "caFile",
     ];
-    internal static readonly string[] Defaults = ["store", "schedule", "timeZone", "quiesce", "compression", "retention"];
+    internal static readonly string[] Defaults =
+        ["store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
     internal static readonly string[] Environment =
-        ["connect", "volumes", "store", "schedule", "timeZone", "quiesce", "compression", "retention", "rules"];
-    internal static readonly string[] Rule = ["volume", "store", "quiesce", "compression", "retention"];
+    [
+        "connect", "volumes", "grouping", "groups", "store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout",
+        "compression", "retention", "rules",
+    ];
+    internal static readonly string[] Rule =
+        ["volume", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
     internal static readonly string[] DockerConnect = ["type", "url", "tls"];
     internal static readonly string[] PortainerAgentConnect = ["type", "url", "secret", "key", "pair", "limits"];
     internal static readonly string[] PortainerConnect = ["type", "url", "apiKey", "environment", "tls", "limits"];
@@ -84,4 +89,13 @@ internal static class PolicyKeys
         ["pause"] = QuiesceMode.Pause,
         ["stop"] = QuiesceMode.Stop,
     };
+
+    internal static readonly IReadOnlyDictionary<string, VolumeGrouping> Groupings = new Dictionary<string, VolumeGrouping>
+    {
+        ["project"] = VolumeGrouping.Project,
+        ["volume"] = VolumeGrouping.Volume,
+    };
+
+    /// <summary>Whether a volume is kept whose containers came back before it was read.</summary>
+    internal static readonly IReadOnlyDictionary<string, bool> WhenExceeded = new Dictionary<string, bool> { ["fail"] = false, ["keep"] = true };
 }

@@ -63,8 +63,15 @@ internal sealed class PolicyReader
         TimeZoneInfo zone = schedule.TimeZone ?? TimeZoneInfo.Local;
         var policy = new VolumePolicy(store ?? "", own.Quiesce ?? defaults.Quiesce ?? QuiescePolicy.Default,
             own.CompressionLevel ?? defaults.CompressionLevel ?? SettingsReader.DefaultCompressionLevel, own.Retention ?? defaults.Retention, zone);
+        policy = policy with { Downtime = own.Downtime.Over(defaults.Downtime.Over(policy.Downtime)) };
+        VolumeGrouping grouping = section["grouping"]?.Choice(PolicyKeys.Groupings) ?? VolumeGrouping.Project;
+        IReadOnlyList<GroupPolicy> groups = section["groups"] is { } g ? Groups(g) : [];
         return connect is null ? null
-            : new EnvironmentPolicy(name, connect, volumes, schedule.Cron is { } cron ? new SchedulePolicy(cron, zone) : null, policy, rules);
+            : new EnvironmentPolicy(name, connect, volumes, schedule.Cron is { } cron ? new SchedulePolicy(cron, zone) : null, policy, rules)
+            {
+                Grouping = grouping,
+                Groups = groups,
+            };
     }
 
     private RulePolicy? Rule(PolicyNode node)
@@ -72,9 +79,23 @@ internal sealed class PolicyReader
         if (node.Object("a rule", PolicyKeys.Rule) is not { } section) return null;
         string? volume = section.Required("volume", "\"db_data\"")?.Text("\"db_data\"");
         Settings own = _settings.Read(section);
-        if (section["store"] is null && section["quiesce"] is null && section["compression"] is null && section["retention"] is null)
-            node.Problem("the rule says nothing about its volume", "Add \"store\", \"quiesce\", \"compression\" or \"retention\".");
-        return volume is null ? null : new RulePolicy(volume, own.Store, own.Quiesce, own.CompressionLevel, own.Retention);
+        if (PolicyKeys.Rule.Where(key => key != "volume").All(key => section[key] is null))
+            node.Problem("the rule says nothing about its volume", "Add \"store\", \"quiesce\", \"maxDowntime\", \"compression\" or \"retention\".");
+        return volume is null ? null : new RulePolicy(volume, own.Store, own.Quiesce, own.CompressionLevel, own.Retention) { Downtime = own.Downtime };
+    }
+
+    private static IReadOnlyList<GroupPolicy> Groups(PolicyNode node)
+    {
+        var groups = new List<GroupPolicy>();
+        foreach (var (name, group) in node.Members("\"groups\"") ?? Nothing)
+        {
+            CheckName(name, group, "group");
+            IReadOnlyList<string> patterns = Patterns(group) ?? [];
+            if (patterns.Count == 0 && group.Element.ValueKind == System.Text.Json.JsonValueKind.Array)
+                group.Problem("names no volume", "Write its volumes or patterns, such as [\"shop_*\", \"bind:/srv/shop\"].");
+            groups.Add(new GroupPolicy(name, patterns));
+        }
+        return groups;
     }
 
     private static VolumePatterns Volumes(PolicyNode node)

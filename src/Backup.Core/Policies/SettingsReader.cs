@@ -6,6 +6,8 @@ namespace Backup.Policies;
 internal sealed record Settings(string? Store, QuiescePolicy? Quiesce, int? CompressionLevel, RetentionPolicy? Retention)
 {
     internal static Settings None { get; } = new(null, null, null, null);
+
+    internal DowntimeRule Downtime { get; init; } = DowntimeRule.None;
 }
 
 /// <param name="Cron">Null = no schedule.</param>
@@ -14,7 +16,7 @@ internal sealed record ScheduleSettings(string? Cron, TimeZoneInfo? TimeZone)
     internal static ScheduleSettings None { get; } = new(null, null);
 }
 
-/// <summary>Reads store reference, quiesce, compression, retention and schedule.</summary>
+/// <summary>Reads store reference, quiesce, downtime, compression, retention and schedule.</summary>
 internal sealed class SettingsReader
 {
     internal const int DefaultCompressionLevel = 3;
@@ -29,7 +31,26 @@ internal sealed class SettingsReader
         section["store"] is { } store ? Store(store) : null,
         section["quiesce"] is { } quiesce ? Quiesce(quiesce) : null,
         section["compression"]?.Object("\"compression\"", PolicyKeys.Compression)?.Required("level", "3")?.Whole(1, 19),
-        section["retention"] is { } retention ? Retention(retention) : null);
+        section["retention"] is { } retention ? Retention(retention) : null)
+    {
+        Downtime = new DowntimeRule(
+            section["maxDowntime"] is { } max ? MaxDowntime(max) : null,
+            section["whenExceeded"]?.Choice(PolicyKeys.WhenExceeded),
+            section["healthTimeout"] is { } health ? Limit(health, TimeSpan.Zero, "Write 60s or 5m; 0s does not wait, one hour at most.") : null),
+    };
+
+    /// <summary><c>"none"</c> lifts an inherited limit.</summary>
+    private static TimeSpan? MaxDowntime(PolicyNode node) => node.IsText && node.Element.GetString() == "none"
+        ? System.Threading.Timeout.InfiniteTimeSpan
+        : Limit(node, TimeSpan.FromMilliseconds(1), "Write 30s or 5m, one hour at most, or \"none\" for no limit.");
+
+    private static TimeSpan? Limit(PolicyNode node, TimeSpan least, string example)
+    {
+        if (node.Text("\"30s\"") is not { } text) return null;
+        if (Quantities.Duration(text) is { } time && time >= least && time <= LongestHook) return time;
+        node.Problem($"\"{text}\" is no time limit", example);
+        return null;
+    }
 
     /// <summary><c>null</c> or <c>"none"</c> turns an inherited schedule off; a zone alone re-reads the inherited one in it.</summary>
     internal ScheduleSettings ReadSchedule(PolicyObject section, ScheduleSettings inherited)
@@ -108,10 +129,7 @@ internal sealed class SettingsReader
 
     private static TimeSpan? Timeout(PolicyNode? node)
     {
-        if (node?.Text("\"30s\"") is not { } text) return null;
-        if (Quantities.Duration(text) is { } time && time > TimeSpan.Zero && time <= LongestHook) return time;
-        node.Problem($"\"{text}\" is no time limit", "Write 30s or 5m; one hour at most.");
-        return null;
+        return node is null ? null : Limit(node, TimeSpan.FromMilliseconds(1), "Write 30s or 5m; one hour at most.");
     }
 
     private static RetentionPolicy? Retention(PolicyNode node)

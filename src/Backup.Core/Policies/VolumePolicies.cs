@@ -17,6 +17,8 @@ public static class VolumePolicies
             Quiesce = rules.Select(r => r.Quiesce).FirstOrDefault(v => v is not null) ?? general.Quiesce,
             CompressionLevel = rules.Select(r => r.CompressionLevel).FirstOrDefault(v => v is not null) ?? general.CompressionLevel,
             Retention = rules.Select(r => r.Retention).FirstOrDefault(v => v is not null) ?? general.Retention,
+            // The first match that says something wins: it is laid over the later ones.
+            Downtime = rules.AsEnumerable().Reverse().Aggregate(general.Downtime, (so, rule) => rule.Downtime.Over(so)),
         };
     }
 

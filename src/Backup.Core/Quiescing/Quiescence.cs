@@ -12,17 +12,20 @@ public sealed record HoldScene(IEnvironment Environment, RunContext Context, Und
 /// brings them back in the opposite order, exactly once, on deadlines of its own: neither a failed backup nor a signal shortens it.
 /// </summary>
 /// <param name="healthTimeout">How long a container that came back may take to be healthy again.</param>
-public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
+/// <param name="maxDowntime">When it is over, everybody is brought back, whatever the reader does; null = no limit.</param>
+public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan? maxDowntime = null)
 {
-    public static readonly TimeSpan DefaultHealthTimeout = TimeSpan.FromSeconds(60);
-
     private readonly Lock _gate = new();
     private readonly List<Holding> _earlier = [];
     private IReadOnlyList<Holding> _holdings = [];
     private Task? _release;
     private CancellationToken _hurry;
+    private CancellationTokenSource _over = new();
 
     private IEnumerable<Holding> All => _earlier.Concat(_holdings);
+
+    /// <summary>Cancelled when the limit is over: containers are on their way back.</summary>
+    public CancellationToken Over => _over.Token;
 
     /// <summary>Every window that was closed so far, in the order of closing.</summary>
     public IReadOnlyList<QuiesceWindow> Windows => [.. All.SelectMany(h => h.Windows).OrderBy(w => w.Until)];
@@ -41,28 +44,38 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
     /// left goes down, side by side. If a step fails, what was held is released before the failure is thrown; then it may be called again.
     /// </summary>
     /// <param name="cancel">Cancelled later, during the release, it only ends the waiting for health.</param>
+    /// <exception cref="DowntimeExceededException">The limit was over before everybody was down.</exception>
     public async Task HoldAsync(IReadOnlyList<QuiesceStep> steps, CancellationToken cancel)
     {
         _earlier.AddRange(_holdings);
         _holdings = [.. steps.Select(s => new Holding(s, scene))];
         (_release, _hurry) = (null, cancel);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        _over = maxDowntime is { } limit && steps.Count > 0 ? new CancellationTokenSource(limit, scene.Context.Time) : new CancellationTokenSource();
+        _over.Token.Register(() => _ = ReleaseAsync());
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel, _over.Token);
         Exception? failure = null;
         try
         {
-            foreach (Holding holding in _holdings) await (holding.Doing = GuardAsync(holding.RunBeforeHooksAsync(stop.Token)));
             foreach (Holding holding in _holdings)
             {
-                Task[] dependents = [.. _holdings.TakeWhile(h => h != holding).Where(h => h.Needs(holding)).Select(h => h.Doing)];
-                holding.Doing = GuardAsync(HoldAsync(holding, dependents, stop.Token));
+                Begin(() => holding.Doing = GuardAsync(holding.RunBeforeHooksAsync(stop.Token)));
+                await holding.Doing;
             }
+            Begin(() =>
+            {
+                foreach (Holding holding in _holdings)
+                {
+                    Task[] dependents = [.. _holdings.TakeWhile(h => h != holding).Where(h => h.Needs(holding)).Select(h => h.Doing)];
+                    holding.Doing = GuardAsync(HoldAsync(holding, dependents, stop.Token));
+                }
+            });
             await Task.WhenAll(_holdings.Select(h => h.Doing));
-            cancel.ThrowIfCancellationRequested();
+            stop.Token.ThrowIfCancellationRequested();
         }
         catch (Exception e)
         {
             await ReleaseAsync();
-            Exception cause = failure ?? e;
+            Exception cause = failure ?? (e is OperationCanceledException && !cancel.IsCancellationRequested ? new DowntimeExceededException() : e);
             if (cause is BackupException && _holdings.SelectMany(h => h.Failures).FirstOrDefault() is { } first)
                 throw new BackupException($"{cause.Message} — and {first.Problem}", first.Hint, FailureKind.NeedsPerson, cause);
             if (cause != e) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(cause);
@@ -85,6 +98,13 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
         }
     }
 
+    /// <summary>Nothing begins any more once the release did: it would be left down.</summary>
+    private void Begin(Action begin)
+    {
+        lock (_gate)
+            if (_release is null) begin();
+    }
+
     private static async Task HoldAsync(Holding holding, Task[] dependents, CancellationToken cancel)
     {
         await Task.WhenAll(dependents);
@@ -94,7 +114,7 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
     /// <summary>Brings back everything that is still held. Never throws for the world's failures; see <see cref="Failures"/>.</summary>
     public Task ReleaseAsync()
     {
-        lock (_gate) return _release ??= ReleaseAllAsync();
+        lock (_gate) return _release ??= Task.Run(ReleaseAllAsync);
     }
 
     private async Task ReleaseAllAsync()
@@ -102,6 +122,7 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
         var back = new Dictionary<Holding, Task>();
         foreach (Holding holding in _holdings.Reverse()) back[holding] = ReleaseAsync(holding, back);
         await Task.WhenAll(back.Values);
+        _over.CancelAfter(Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Waits for those alone whom it needs; who needs nobody is back at once.</summary>
@@ -129,3 +150,8 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout)
 }
 
 public sealed record ReleaseFailure(string Problem, string Hint);
+
+/// <summary>The containers were brought back before all of them were down.</summary>
+public sealed class DowntimeExceededException() : BackupException(
+    "Holding the containers took longer than maxDowntime allows: they were brought back before anything was read.",
+    "Raise maxDowntime above the time that they need to stop, or pause them instead.");

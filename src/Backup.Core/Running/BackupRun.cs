@@ -34,7 +34,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         {
             try
             {
-                (BackupPlan plan, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, failures, cancel);
+                (BackupPlan plan, _, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, failures, cancel);
                 plans.Add(new EnvironmentPlan(plan, [.. RetentionOf(policy, known)]));
             }
             catch (BackupException e) when (e.Kind == FailureKind.Failed)
@@ -100,24 +100,27 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         try
         {
             var planFailures = new List<RunFailure>();
-            (BackupPlan plan, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, planFailures, cancel);
+            (BackupPlan plan, Inventory inventory, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, planFailures, cancel);
             foreach (RunFailure failure in planFailures) tally.Add(failure);
             foreach (SkippedSource skipped in plan.Skipped)
                 context.Events.Report(new RunEvent.VolumeSkipped(policy.Name, skipped.Source.ToString(), skipped.Reason));
             foreach (PlanWarning warning in plan.Warnings)
                 context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
             context.Events.Report(new RunEvent.EnvironmentStarted(policy.Name, plan.Volumes.Count));
+            foreach (SourceRef missing in plan.Missing)
+                tally.Add(new RunFailure(policy.Name, missing.ToString(), BackupPlan.WhyMissing(missing, policy.Name), BackupPlan.MissingHint, "source"));
             if (plan.Volumes.Count == 0) return;
 
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
-            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine));
+            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes));
             foreach (GroupStep group in plan.Groups)
             {
                 await streams.WaitAsync(cancel);
                 try
                 {
-                    foreach (MadeSnapshot made in await new GroupBackup(scene, backends).RunAsync(Whole(group, scene), cancel))
+                    GroupStep now = await GroupBackup.AsOfNowAsync(scene, Whole(group, scene), cancel);
+                    foreach (MadeSnapshot made in await new GroupBackup(scene, backends, now).RunAsync(cancel))
                         await RetainAsync(policy, made.Snapshot, known, tally, cancel);
                 }
                 finally
@@ -162,7 +165,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         }
     }
 
-    private async Task<(BackupPlan Plan, IReadOnlyList<Snapshot> Known)> PlanAsync(
+    private async Task<(BackupPlan Plan, Inventory Inventory, IReadOnlyList<Snapshot> Known)> PlanAsync(
         EnvironmentPolicy policy, RunRequest request, List<RunFailure> failures, CancellationToken cancel)
     {
         Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
@@ -180,7 +183,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                 failures.Add(Blame.Failure(policy.Name, null, e));
             }
         }
-        return (Planner.Plan(policy, inventory, known, request.VolumeGlobs), known);
+        return (Planner.Plan(policy, inventory, known, request.VolumeGlobs), inventory, known);
     }
 
     internal static RunFailure DamagedFailure(string environment, DamagedManifest damaged) =>

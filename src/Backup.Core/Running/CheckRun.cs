@@ -28,6 +28,8 @@ public sealed class CheckRun(RunContext context, Backends backends)
                 BackupPlan plan = Planner.Plan(policy, inventory, [], null);
                 foreach (PlanWarning warning in plan.Warnings)
                     context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
+                if (plan.Missing.Count > 0)
+                    throw new BackupException(string.Join(' ', plan.Missing.Select(m => BackupPlan.WhyMissing(m, policy.Name))), BackupPlan.MissingHint, FailureKind.NotFound);
                 EngineFacts engine = inventory.Engine;
                 return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count} of {inventory.Volumes.Count} volumes selected"
                     + (inventory.Through.Length > 0 ? $"; {inventory.Through}" : "");

@@ -1,5 +1,6 @@
 using Backup.Environments;
 using Backup.Planning;
+using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Snapshots;
 
@@ -59,7 +60,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         var failures = new List<RunFailure>();
         IReadOnlyList<string> differences;
         var helpers = new RunHelpers(context, environment, journal, runId);
-        var held = new Quiescence(new HoldScene(environment, context, journal, runId, target.ToString()), Quiescence.DefaultHealthTimeout);
+        var held = new Quiescence(new HoldScene(environment, context, journal, runId, target.ToString()), VolumePolicy.DefaultHealthTimeout);
         try
         {
             await held.HoldAsync(plan.Quiesce, cancel);

@@ -5,10 +5,31 @@ using Backup.Snapshots;
 
 namespace Backup.Running;
 
+/// <summary>How long containers were held for a volume's snapshots.</summary>
+/// <param name="LastSeconds">The newest.</param>
+/// <param name="MedianSeconds">Of the newest ten.</param>
+/// <param name="WorstSeconds">Of all that are kept.</param>
+public sealed record DowntimeTrend(double LastSeconds, double MedianSeconds, double WorstSeconds)
+{
+    private const int Recent = 10;
+
+    /// <param name="snapshots">At least one, newest first.</param>
+    internal static DowntimeTrend Of(IReadOnlyList<Snapshot> snapshots)
+    {
+        double[] recent = [.. snapshots.Take(Recent).Select(s => s.DowntimeSeconds).Order()];
+        double median = (recent[(recent.Length - 1) / 2] + recent[recent.Length / 2]) / 2;
+        return new DowntimeTrend(snapshots[0].DowntimeSeconds, median, snapshots.Max(s => s.DowntimeSeconds));
+    }
+}
+
 /// <param name="LastSnapshot">Id of the newest snapshot; null = there is none.</param>
 /// <param name="Due">When the next one is due by the schedule; null without a schedule.</param>
 public sealed record VolumeStatus(
-    string Environment, string Volume, string? LastSnapshot, DateTimeOffset? TakenAt, double? AgeSeconds, DateTimeOffset? Due, bool Overdue);
+    string Environment, string Volume, string? LastSnapshot, DateTimeOffset? TakenAt, double? AgeSeconds, DateTimeOffset? Due, bool Overdue)
+{
+    /// <summary>Null when there is no snapshot.</summary>
+    public DowntimeTrend? Downtime { get; init; }
+}
 
 public sealed record StatusReport(IReadOnlyList<VolumeStatus> Volumes, IReadOnlyList<RunFailure> Failures)
 {
@@ -47,7 +68,8 @@ public sealed class StatusQuery(RunContext context, Backends backends)
             try
             {
                 Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
-                expected = [.. Planner.Plan(policy, inventory, known, null).Volumes.Select(v => v.Source.ToString())];
+                BackupPlan plan = Planner.Plan(policy, inventory, known, null);
+                expected = [.. plan.Volumes.Select(v => v.Source).Concat(plan.Missing).Order().Select(s => s.ToString())];
             }
             catch (BackupException e) when (e.Kind == FailureKind.Failed)
             {
@@ -61,12 +83,12 @@ public sealed class StatusQuery(RunContext context, Backends backends)
 
     private VolumeStatus Status(EnvironmentPolicy policy, string volume, IReadOnlyList<Snapshot> known, TimeSpan? maxAge)
     {
-        Snapshot? last = known.Where(s => s.Volume == volume).MaxBy(s => s.TakenAt);
-        if (last is null) return new VolumeStatus(policy.Name, volume, null, null, null, null, Overdue: true);
+        List<Snapshot> snapshots = [.. known.Where(s => s.Volume == volume).OrderByDescending(s => s.TakenAt)];
+        if (snapshots is not [var last, ..]) return new VolumeStatus(policy.Name, volume, null, null, null, null, Overdue: true);
 
         TimeSpan age = context.Now - last.TakenAt;
         DateTimeOffset? due = policy.Schedule is { } schedule ? CronSchedule.Parse(schedule.Cron, schedule.TimeZone).Next(last.TakenAt) : null;
         bool overdue = maxAge is { } limit ? age > limit : due is { } next && context.Now > next + Grace;
-        return new VolumeStatus(policy.Name, volume, last.Id, last.TakenAt, age.TotalSeconds, due, overdue);
+        return new VolumeStatus(policy.Name, volume, last.Id, last.TakenAt, age.TotalSeconds, due, overdue) { Downtime = DowntimeTrend.Of(snapshots) };
     }
 }

@@ -7,10 +7,16 @@ internal sealed class Tally(RunContext context)
     private readonly List<MadeSnapshot> _made = [];
     private readonly List<RunFailure> _failures = [];
     private readonly List<string> _removed = [];
+    private readonly List<GroupReport> _groups = [];
 
     internal void Add(MadeSnapshot made)
     {
         lock (_gate) _made.Add(made);
+    }
+
+    internal void Add(GroupReport group)
+    {
+        lock (_gate) _groups.Add(group);
     }
 
     internal void AddRemoved(string id)
@@ -30,6 +36,9 @@ internal sealed class Tally(RunContext context)
     internal RunReport Report(TimeSpan elapsed)
     {
         lock (_gate)
-            return new RunReport([.. _made], [.. _failures], [.. _removed], _made.Sum(m => m.Snapshot.Bytes), _made.Sum(m => m.Snapshot.StoredBytes), elapsed.TotalSeconds);
+            return new RunReport([.. _made], [.. _failures], [.. _removed], _made.Sum(m => m.Snapshot.Bytes), _made.Sum(m => m.Snapshot.StoredBytes), elapsed.TotalSeconds)
+            {
+                Groups = [.. _groups],
+            };
     }
 }

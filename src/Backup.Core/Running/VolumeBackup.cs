@@ -9,7 +9,7 @@ namespace Backup.Running;
 internal sealed record RunFacts(string RunId, string ToolVersion, EngineFacts Engine);
 
 /// <summary>Where a group is backed up: the same for all groups of one environment in one run.</summary>
-internal sealed record RunScene(RunContext Context, IEnvironment Environment, UndoJournal Journal, Tally Tally, RunFacts Facts);
+internal sealed record RunScene(RunContext Context, IEnvironment Environment, UndoJournal Journal, Tally Tally, RunFacts Facts, Writers Writers);
 
 /// <summary>
 /// The backup of one source, in the steps between which its group holds and releases: begin, read, commit. What fails before the commit leaves
@@ -26,6 +26,17 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
     private bool _tried;
 
     public VolumeStep Step => step;
+
+    /// <summary>What held during the whole read.</summary>
+    public string Consistency { get; private set; } = step.Consistency;
+
+    /// <summary>Something was not as planned: what was read may be torn.</summary>
+    public void Spoil(string problem, string hint)
+    {
+        if (Consistency == "none") return;
+        Consistency = "none";
+        scene.Context.Events.Report(new RunEvent.Warning($"{scene.Environment.Name}/{_source}: {problem}: its snapshot is committed with consistency none.", hint));
+    }
 
     /// <summary>Everything that can be done before containers are held: the helper, and the first words with the store.</summary>
     /// <param name="takenAt">The same for all sources of one point in time.</param>
@@ -45,8 +56,9 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
     }, cancel);
 
     /// <summary>Finishes the upload. Only after it returns does the snapshot exist.</summary>
-    public async Task<MadeSnapshot> CommitAsync(QuiesceRecord quiesce, CancellationToken cancel)
+    public async Task<MadeSnapshot> CommitAsync(Quiescence held, CancellationToken cancel)
     {
+        var quiesce = new QuiesceRecord(Consistency, held.DowntimeSeconds, held.Windows);
         var record = new SnapshotRecord(_id, scene.Environment.Name, _source, _takenAt, step.Facts is null ? null : DriverSecrets.Redact(step.Facts),
             step.Consumers, scene.Facts.Engine, quiesce, scene.Facts.ToolVersion, scene.Facts.RunId);
         Snapshot snapshot = await _staged!.CommitAsync(record, cancel);

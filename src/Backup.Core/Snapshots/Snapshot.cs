@@ -22,4 +22,8 @@ public sealed record Snapshot(
     long StoredBytes,
     long Files,
     string Sha256,
-    string Consistency);
+    string Consistency)
+{
+    /// <summary>The longest time that a container was held for it; the same for all snapshots of one group and run. 0 = nobody was.</summary>
+    public double DowntimeSeconds { get; init; }
+}

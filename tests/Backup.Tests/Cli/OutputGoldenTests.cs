@@ -31,7 +31,15 @@ public class OutputGoldenTests
         new string(id, 32), "web", volume, Taken.AddHours(-hoursAgo), "archive", "disk", 3L << 30, 400 << 20, 12345, new string('f', 64), "pause");
 
     private static readonly RunReport Run = new(
-        [new MadeSnapshot(Made('a', "data"), 0.8), new MadeSnapshot(Made('b', "bind:/srv/x"), 0)], [Failure], [new string('c', 32)], 6L << 30, 800 << 20, 200.5);
+        [new MadeSnapshot(Made('a', "data"), 0.8), new MadeSnapshot(Made('b', "bind:/srv/x"), 0)], [Failure], [new string('c', 32)], 6L << 30, 800 << 20, 200.5)
+    {
+        Groups =
+        [
+            new GroupReport("web", "shop", ["data", "uploads"], 0.8, 0.5,
+                [new ContainerReport("db", "pause", Taken, Taken.AddSeconds(0.6), null), new ContainerReport("web", "stop", Taken, Taken.AddSeconds(0.8), "healthy")]),
+            new GroupReport("web", "bind:/srv/x", ["bind:/srv/x"], 0, null, []),
+        ],
+    };
 
     private static PlanReport Plan()
     {
@@ -39,14 +47,18 @@ public class OutputGoldenTests
         ContainerFacts web = Facts.Container("web", "data:/d"), db = Facts.Container("db", "data:/d");
         var hook = new QuiesceStep(db, QuiesceMode.Pause, [new Hook(["fsfreeze", "-f"], ["fsfreeze", "-u"], TimeSpan.FromSeconds(30))], "policy: hooks");
         var stop = new QuiesceStep(web, QuiesceMode.Stop, [], "label backup.quiesce");
-        var data = new VolumeStep(SourceRef.Volume("data"), Facts.Volume("data"), policy.Default, [], [hook, stop], "pause", 5 << 20, "from snapshot aaaaaaaa");
+        VolumePolicy limited = policy.Default with { Downtime = new DowntimePolicy(TimeSpan.FromSeconds(30), false, TimeSpan.FromSeconds(60)) };
+        var data = new VolumeStep(SourceRef.Volume("data"), Facts.Volume("data"), limited, [], [hook, stop], "pause", 5 << 20, "from snapshot aaaaaaaa");
         var uploads = new VolumeStep(SourceRef.Volume("uploads"), Facts.Volume("uploads"), policy.Default, [], [stop], "stop", 7 << 20, "from snapshot bbbbbbbb");
         var bind = new VolumeStep(SourceRef.Bind("/srv/x"), null, policy.Default, [], [], "none", null, "no snapshot yet") { Note = "no running container writes to it" };
         var plan = new BackupPlan(
             "web", Facts.Engine,
-            [new GroupStep("shop", "compose project shop", [data, uploads], [hook, stop]), new GroupStep("bind:/srv/x", "", [bind], [])],
+            [new GroupStep("shop", "compose project shop", [data, uploads], [hook, stop]) { Expected = new ExpectedDowntime(0.8, true, "as in the run of 2026-03-01 19:00Z") }, new GroupStep("bind:/srv/x", "", [bind], [])],
             [new SkippedSource(SourceRef.Volume("cache"), "excluded by \"*_cache\"")],
-            [new PlanWarning("pg is a database and is only paused", "Use stop or hooks.")]);
+            [new PlanWarning("pg is a database and is only paused", "Use stop or hooks.")])
+        {
+            Missing = [SourceRef.Volume("gone")],
+        };
         return new PlanReport(
             [new EnvironmentPlan(plan, [new RetentionDecision(Made('a', "data"), true, ["among the last 3"]), new RetentionDecision(Made('d', "data", 48), false, ["nothing keeps it"])])],
             [Unreachable]);
@@ -70,8 +82,8 @@ public class OutputGoldenTests
 
     private static readonly StatusReport Status = new(
         [
-            new VolumeStatus("web", "data", new string('a', 32), Taken, 32392.5, Taken.AddDays(1), false),
-            new VolumeStatus("web", "late", new string('b', 32), Taken.AddDays(-3), 291592, Taken.AddDays(-2), true),
+            new VolumeStatus("web", "data", new string('a', 32), Taken, 32392.5, Taken.AddDays(1), false) { Downtime = new DowntimeTrend(0.8, 0.75, 12) },
+            new VolumeStatus("web", "late", new string('b', 32), Taken.AddDays(-3), 291592, Taken.AddDays(-2), true) { Downtime = new DowntimeTrend(0, 0, 0) },
             new VolumeStatus("web", "new", null, null, null, null, true),
         ],
         []);

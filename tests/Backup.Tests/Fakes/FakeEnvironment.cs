@@ -5,7 +5,7 @@ using Backup.Tests.Environments;
 namespace Backup.Tests.Fakes;
 
 /// <summary>One call of an environment, counted from 1.</summary>
-/// <param name="Operation">inspect, find, pause, unpause, stop, start, exec, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
+/// <param name="Operation">inspect, find, list, pause, unpause, stop, start, exec, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
 /// <param name="Subject">The container's id, or the source.</param>
 public sealed record EnvironmentCall(int Number, string Operation, string Subject);
 
@@ -23,6 +23,9 @@ public abstract record EnvironmentFault
 
     /// <summary>For open and openExec: the stream breaks after so many bytes.</summary>
     public sealed record Breaks(long Bytes, Exception Error) : EnvironmentFault;
+
+    /// <summary>For open: nothing comes until this is done.</summary>
+    public sealed record Stalls(Task Until) : EnvironmentFault;
 }
 
 /// <summary>What a command writes to standard output, and how it ends.</summary>
@@ -145,6 +148,9 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
             [.. _containers.Values.ToArray().Select(Known).Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)]));
 
     public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => Do("find", idOrName, cancel, () => Find(idOrName) is { } now ? Known(now) : null);
+
+    public Task<IReadOnlyList<ContainerSight>> ListContainersAsync(CancellationToken cancel) => Do<IReadOnlyList<ContainerSight>>("list", "", cancel, () =>
+        [.. _containers.Values.Concat(_helpers.Select(HelperFacts)).Select(c => new ContainerSight(c.Id, c.Name, c.State, c.Labels, c.Mounts))]);
 
     public async Task ActAsync(ContainerAction action, CancellationToken cancel)
     {
@@ -308,7 +314,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     {
         lock (_lock)
             if (!_helpers.ContainsKey(helper)) return;
-        EnvironmentFault? fault = Fault?.Invoke(Record("removeHelper", source.ToString()));
+        EnvironmentFault? fault = Ask("removeHelper", source.ToString());
         if (fault is EnvironmentFault.Before) return;
         lock (_lock) _helpers.Remove(helper);
     }
@@ -318,9 +324,15 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         // Never synchronously: what only works when nothing really waits must not pass.
         await Task.Yield();
         cancel.ThrowIfCancellationRequested();
-        EnvironmentFault? fault = Fault?.Invoke(Record(operation, subject));
+        EnvironmentFault? fault = Ask(operation, subject);
         if (fault is EnvironmentFault.Before before) throw before.Error;
         lock (_lock) return work(fault);
+    }
+
+    private EnvironmentFault? Ask(string operation, string subject)
+    {
+        EnvironmentCall call = Record(operation, subject);
+        return Fault?.Invoke(call);
     }
 
     private EnvironmentCall Record(string operation, string subject)
@@ -397,6 +409,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
                 {
                     EnvironmentFault.After after => throw after.Error,
                     EnvironmentFault.EndsEarly early => new FaultyStream(tar, early.Bytes, null),
+                    EnvironmentFault.Stalls stalls => new FaultyStream(tar, tar.Length, null) { Until = stalls.Until },
                     EnvironmentFault.Breaks breaks => new FaultyStream(tar, breaks.Bytes, breaks.Error),
                     _ => new FaultyStream(tar, tar.Length, null),
                 };

@@ -6,6 +6,9 @@ public sealed class FaultyStream(byte[] bytes, long good, Exception? error) : St
     private const int Piece = 8 * 1024;
     private int _at;
 
+    /// <summary>Nothing comes before this is done.</summary>
+    public Task Until { get; init; } = Task.CompletedTask;
+
     public override bool CanRead => true;
     public override bool CanSeek => false;
     public override bool CanWrite => false;
@@ -15,6 +18,7 @@ public sealed class FaultyStream(byte[] bytes, long good, Exception? error) : St
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         await Task.Yield();
+        await Until.WaitAsync(cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         int left = (int)(Math.Min(good, bytes.Length) - _at);
         if (left <= 0) return error is null ? 0 : throw error;

@@ -91,4 +91,50 @@ public sealed class GroupingTests
     public void Groups_are_ordered_by_their_first_volume() =>
         Groups(Planner.Plan(Policy(), Inventory([Volume("b"), Volume("a", labels: Wiki), Volume("z", labels: Wiki), Volume("c", labels: Shop)]), []))
             .ShouldBe("wiki: a z | b: b | shop: c");
+
+    [Fact]
+    public void Groups_of_the_policy_come_first_and_leave_the_rest_to_the_projects()
+    {
+        EnvironmentPolicy policy = Policy() with { Groups = [new GroupPolicy("data", ["db*", "bind:/srv/shop"]), new GroupPolicy("late", ["*_late", "gone"])] };
+        BackupPlan plan = Planner.Plan(policy with { Volumes = new VolumePatterns(["*", "bind:/srv/shop"], []) },
+            Inventory([Volume("cart", labels: Shop), Volume("db1", labels: Shop), Volume("db2", labels: Wiki), Volume("db_late"), Volume("x_late")],
+                Container("app", "cart:/c db1:/d", labels: Shop), Container("wiki", "db2:/d /srv/shop:/s", labels: Wiki)), []);
+        Groups(plan).ShouldBe("data: bind:/srv/shop db1 db2 db_late | shop: cart | late: x_late", "the first group that matches has it");
+        (plan.Groups[0].Why, Held(plan.Groups[0].Quiesce), Held(plan.Groups[1].Quiesce)).ShouldBe(("the policy says so", "app:pause wiki:pause", "app:pause"));
+        plan.Warnings.ShouldHaveSingleItem().Problem.ShouldBe("\"gone\" in the group \"late\" matches nothing that is backed up from local");
+    }
+
+    [Fact]
+    public void Grouping_by_volume_leaves_each_alone() =>
+        Groups(Planner.Plan(Policy() with { Grouping = VolumeGrouping.Volume }, Inventory([Volume("a", labels: Shop), Volume("b", labels: Shop)], Container("app", "a:/a b:/b", labels: Shop)), []))
+            .ShouldBe("a: a | b: b");
+
+    [Fact]
+    public void The_smallest_limit_and_the_longest_patience_of_the_volumes_hold_for_the_group()
+    {
+        RulePolicy Rule(string volume, int? max, int? health) =>
+            new(volume, null, null, null, null) { Downtime = new DowntimeRule(max is { } m ? TimeSpan.FromSeconds(m) : null, null, health is { } h ? TimeSpan.FromSeconds(h) : null) };
+        EnvironmentPolicy policy = Policy(null, null, Rule("a", 30, 90), Rule("b", 20, 5), new RulePolicy("c", null, QuiescePolicy.Of(QuiesceMode.None), null, null) { Downtime = new DowntimeRule(TimeSpan.FromSeconds(1), null, null) });
+        GroupStep group = Planner.Plan(policy, Inventory([Volume("a", labels: Shop), Volume("b", labels: Shop), Volume("c", labels: Shop)], Container("app", "a:/a b:/b c:/c", labels: Shop)), []).Groups.ShouldHaveSingleItem();
+        group.MaxDowntime.ShouldBe(TimeSpan.FromSeconds(20), "nobody is held for c");
+        group.HealthTimeout.ShouldBe(TimeSpan.FromSeconds(90));
+    }
+
+    [Fact]
+    public void The_expected_downtime_comes_from_the_last_time_that_somebody_was_held()
+    {
+        Backup.Snapshots.Snapshot Made(string volume, int day, double downtime) => new($"{volume}{day}", "local", volume, new DateTimeOffset(2026, 11, day, 3, 0, 0, TimeSpan.Zero), "archive", "disk", 1, 1, 1, "", "pause")
+        {
+            DowntimeSeconds = downtime,
+        };
+        Inventory inventory = Inventory([Volume("a", labels: Shop), Volume("b", labels: Shop), Volume("c", labels: Shop)], Container("app", "a:/a b:/b c:/c", labels: Shop));
+        GroupStep Plan(params Backup.Snapshots.Snapshot[] known) => Planner.Plan(Policy(), inventory, known).Groups.ShouldHaveSingleItem();
+        Plan().Expected.ShouldBeNull();
+        Plan(Made("a", 1, 9), Made("a", 2, 2), Made("b", 2, 2), Made("c", 2, 2)).Expected.ShouldBe(new ExpectedDowntime(2, false, "as in the run of 2026-11-02 03:00Z"));
+        Plan(Made("a", 1, 5), Made("b", 2, 2), Made("b", 3, 0)).Expected.ShouldBe(new ExpectedDowntime(7, true, "as in 2 windows until 2026-11-02 03:00Z"), "they were read one by one then, and c never");
+
+        EnvironmentPolicy limited = Policy() with { Default = Policy().Default with { Downtime = new DowntimePolicy(TimeSpan.FromSeconds(1), false, TimeSpan.Zero) } };
+        Planner.Plan(limited, inventory, [Made("a", 2, 2), Made("b", 2, 2), Made("c", 2, 2)]).Warnings.ShouldHaveSingleItem().Problem
+            .ShouldBe("shop is expected to be down for 2 s (as in the run of 2026-11-02 03:00Z), and its maxDowntime is 1 s");
+    }
 }

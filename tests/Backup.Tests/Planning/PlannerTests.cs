@@ -141,8 +141,15 @@ public sealed class PlannerTests
     }
 
     [Fact]
-    public void A_volume_that_is_named_but_absent_is_a_warning() =>
-        Planner.Plan(Policy(volumes: new VolumePatterns(["data", "gone"], [])), Inventory([Volume("data")]), []).Warnings.ShouldHaveSingleItem().Problem.ShouldContain("\"gone\"");
+    public void A_volume_that_is_named_but_absent_is_missing_unless_excluded_or_not_asked_for()
+    {
+        EnvironmentPolicy policy = Policy(volumes: new VolumePatterns(["data", "gone", "old", "gone", "bind:/srv", "any*"], ["old"]));
+        BackupPlan plan = Planner.Plan(policy, Inventory([Volume("data")]), []);
+        plan.Missing.ShouldBe([SourceRef.Volume("gone")]);
+        plan.Warnings.ShouldBeEmpty();
+        Planner.Plan(policy, Inventory([Volume("data")]), [], ["data"]).Missing.ShouldBeEmpty();
+        Planner.Plan(policy, Inventory([Volume("data")]), [], ["gone"]).Missing.ShouldHaveSingleItem();
+    }
 
     [Fact]
     public void Globs_of_the_command_line_narrow_the_plan()

@@ -56,6 +56,8 @@ public sealed class ExamplePolicyTests
         Words("s3Store", "provider").ShouldBe(PolicyKeys.Providers.Keys);
         Words("s3Store", "addressing").ShouldBe(PolicyKeys.Addressings.Keys);
         Words("hooks", "then").ShouldBe(PolicyKeys.Modes.Keys);
+        Words("environment", "grouping").ShouldBe(PolicyKeys.Groupings.Keys);
+        Words("rule", "whenExceeded").ShouldBe(PolicyKeys.WhenExceeded.Keys);
     }
 
     [Fact]

@@ -102,6 +102,17 @@ public sealed class PolicyFileTests
         { """ "quiesce": { "before": ["x"], "timeout": "2h" } """, "$.environments.e.quiesce.timeout", "no time limit", "one hour" },
         { """ "quiesce": { "before": ["x"], "then": "auto" } """, "$.environments.e.quiesce.then", "none of none, pause, stop", "known here" },
         { """ "quiesce": { } """, "$.environments.e.quiesce", "neither before", "before" },
+        { """ "maxDowntime": "soon" """, "$.environments.e.maxDowntime", "\"soon\" is no time limit", "\"none\" for no limit" },
+        { """ "maxDowntime": "0s" """, "$.environments.e.maxDowntime", "no time limit", "30s" },
+        { """ "maxDowntime": 30 """, "$.environments.e.maxDowntime", "is a number, but a text", "30s" },
+        { """ "whenExceeded": "ignore" """, "$.environments.e.whenExceeded", "none of fail, keep", "known here" },
+        { """ "healthTimeout": "2h" """, "$.environments.e.healthTimeout", "no time limit", "one hour" },
+        { """ "grouping": "projects" """, "$.environments.e.grouping", "none of project, volume", "did you mean \"project\"?" },
+        { """ "groups": [] """, "$.environments.e.groups", "but an object", "braces" },
+        { """ "groups": { "shop": [] } """, "$.environments.e.groups.shop", "names no volume", "shop_*" },
+        { """ "groups": { "shop": "db" } """, "$.environments.e.groups.shop", "but a list", "[\"*\"]" },
+        { """ "groups": { "shop": ["/srv"] } """, "$.environments.e.groups.shop[0]", "can match nothing", "bind:/srv" },
+        { """ "groups": { "a/b": ["x"] } """, "$.environments.e.groups['a/b']", "cannot be the name of a group", "1 to 64" },
         { """ "retention": { } """, "$.environments.e.retention", "keeps nothing", "keepLast" },
         { """ "retention": { "keepLast": -1 } """, "$.environments.e.retention.keepLast", "out of range", "0 or more" },
         { """ "retention": { "keep": [{ "cron": "0 0 * * *" }] } """, "$.environments.e.retention.keep[0]", "neither \"for\" nor \"count\"", "14d" },
@@ -350,5 +361,23 @@ public sealed class PolicyFileTests
             }
         }
         refused.ShouldBeGreaterThan(500);
+    }
+
+    [Fact]
+    public void Groups_and_limits_are_read_and_a_rule_goes_before_the_environment_and_that_before_the_defaults()
+    {
+        EnvironmentPolicy e = Parse("""
+            { "stores": { "disk": { "type": "directory", "path": "/b" } },
+              "defaults": { "maxDowntime": "1m", "healthTimeout": "10s" },
+              "environments": { "e": {
+                "connect": "unix:///s", "whenExceeded": "keep", "grouping": "volume", "groups": { "shop": ["db*", "bind:/srv"], "rest": ["*"] },
+                "rules": [ { "volume": "db*", "maxDowntime": "none" }, { "volume": "db_main", "maxDowntime": "5s", "whenExceeded": "fail" }, { "volume": "x", "healthTimeout": "0s" } ] } } }
+            """).Environments.Single();
+        e.Grouping.ShouldBe(VolumeGrouping.Volume);
+        e.Groups.Select(g => $"{g.Name}: {string.Join(' ', g.Volumes)}").ShouldBe(["shop: db* bind:/srv", "rest: *"]);
+        DowntimePolicy Of(string volume) => e.For(Backup.Environments.SourceRef.Volume(volume)).Downtime;
+        Of("other").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.FromSeconds(10)));
+        Of("db_main").ShouldBe(new DowntimePolicy(null, false, TimeSpan.FromSeconds(10)), "the first rule that says something wins, value by value");
+        Of("x").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.Zero));
     }
 }

@@ -33,7 +33,10 @@ internal sealed record Manifest(
 
     /// <param name="manifestSize">Bytes of the manifest itself.</param>
     internal Snapshot Snapshot(string store, long manifestSize) =>
-        new(Id, Environment, Source, TakenAt, "archive", store, Tar.Bytes, Objects.Sum(o => o.Size) + manifestSize, Tar.Files, Tar.Sha256, Quiesce.Consistency);
+        new(Id, Environment, Source, TakenAt, "archive", store, Tar.Bytes, Objects.Sum(o => o.Size) + manifestSize, Tar.Files, Tar.Sha256, Quiesce.Consistency)
+        {
+            DowntimeSeconds = Quiesce.DowntimeSeconds,
+        };
 }
 
 /// <param name="Bytes">Size of the tar.</param>

@@ -96,6 +96,7 @@ internal static class ManifestJson
         string? format = null, id = null, environment = null, source = null, sha = null, consistency = null;
         int version = 0;
         long tarBytes = -1, files = -1;
+        double downtime = 0;
         DateTimeOffset? takenAt = null;
         List<(string? Key, long Size)> objects = [];
         var json = new Utf8JsonReader(bytes);
@@ -125,6 +126,7 @@ internal static class ManifestJson
                 while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
                 {
                     if (json.ValueTextEquals("consistency"u8)) consistency = String(ref json);
+                    else if (json.ValueTextEquals("downtimeSeconds"u8)) { json.Read(); downtime = json.GetDouble(); }
                     else json.Skip();
                 }
             }
@@ -151,7 +153,10 @@ internal static class ManifestJson
         if (id is null || environment is null || source is null || sha is null || consistency is null || takenAt is null || tarBytes < 0 || files < 0
             || objects.Count != 2 || objects.Any(o => o.Key is null || o.Size < 0))
             throw new FormatException("lacks facts that every manifest has");
-        var snapshot = new Snapshot(id, environment, source, takenAt.Value, "archive", store, tarBytes, objects.Sum(o => o.Size) + bytes.Length, files, sha, consistency);
+        var snapshot = new Snapshot(id, environment, source, takenAt.Value, "archive", store, tarBytes, objects.Sum(o => o.Size) + bytes.Length, files, sha, consistency)
+        {
+            DowntimeSeconds = downtime,
+        };
         return new ManifestSummary(snapshot, objects[0].Key!, objects[0].Size, objects[1].Key!, objects[1].Size);
     }
 
