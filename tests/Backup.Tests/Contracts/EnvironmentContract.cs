@@ -106,6 +106,25 @@ public abstract class EnvironmentContract : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task The_list_shows_every_container_with_its_state_labels_and_mounts()
+    {
+        SourceRef volume = await NewVolumeAsync();
+        string id = await NewContainerAsync(volume.Name, running: true, new Dictionary<string, string> { ["com.docker.compose.project"] = "shop" });
+        string off = await NewContainerAsync(null, running: false);
+        await using ISourceHandle helper = await Environment.PrepareSourceAsync(volume, RunId, default);
+
+        IReadOnlyList<ContainerSight> all = await Environment.ListContainersAsync(default);
+
+        ContainerSight seen = all.Single(c => c.Id == id);
+        (seen.Running, seen.Helper, seen.Name).ShouldBe((true, false, (await Environment.FindContainerAsync(id, default))!.Name));
+        seen.Labels["com.docker.compose.project"].ShouldBe("shop");
+        seen.Mounts.ShouldContain(new MountFacts("volume", volume.Name, "/v", true));
+        all.Single(c => c.Id == off).Running.ShouldBeFalse();
+        ContainerSight ours = all.Single(c => c.Labels.GetValueOrDefault(ContainerFacts.HelperLabel) == RunId);
+        (ours.Helper, ours.Running, ours.Mounts.Single(m => m.Source == volume.Name).Writable).ShouldBe((true, false, false));
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_container_tells_whose_namespaces_it_lives_in_and_how_well_it_is()
     {
         string host = await NewContainerAsync(null, running: true);
