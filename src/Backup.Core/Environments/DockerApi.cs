@@ -133,13 +133,19 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
         }
     }
 
-    /// <summary>The tar of a path. Disposing the stream before its end cuts the connection.</summary>
+    /// <summary>The tar of a path; only its own end proves it whole. Disposing the stream before its end cuts the connection.</summary>
     internal Task<Stream> ReadArchiveAsync(string id, string path, string doing, CancellationToken cancel) =>
         ReadArchiveRawAsync(id, RawPath.Of(path), doing, cancel);
 
     /// <param name="path">As <see cref="StatRawAsync"/> takes it.</param>
     internal async Task<Stream> ReadArchiveRawAsync(string id, string path, string doing, CancellationToken cancel)
     {
+        if (Http.CanBlock)
+            return await BlockingBody.OpenAsync(() =>
+            {
+                HttpResponseMessage bare = Http.GetBlocking(ArchivePath(id, path), doing, Http.Stall, cancel);
+                return new GuardedStream(bare.Content.ReadAsStream(CancellationToken.None), Http, doing, bare);
+            }).ConfigureAwait(false);
         HttpResponseMessage answer = await Http.SendAsync(HttpMethod.Get, ArchivePath(id, path), null, doing, Http.Stall, cancel).ConfigureAwait(false);
         return await OpenOrDisposeAsync(answer, doing, cancel).ConfigureAwait(false);
     }

@@ -21,6 +21,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     internal static readonly TimeSpan DefaultStall = TimeSpan.FromMinutes(5);
 
     private readonly HttpMessageInvoker _http = new(connection.Handler);
+    private readonly HttpMessageInvoker? _blocking = connection.Blocking is null ? null : new(connection.Blocking);
     private readonly SemaphoreSlim _negotiating = new(1, 1);
     private Route? _route = connection.Gateway is null ? new Route(connection.BaseAddress) : null;
     private Version? _version;
@@ -96,13 +97,13 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     /// <param name="path">Below the versioned root, such as <c>containers/json</c>.</param>
     /// <param name="timeout">Until the answer's head is there.</param>
     internal async Task<HttpResponseMessage> SendAsync(
-        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel)
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool blocking = false)
     {
         Version version = await VersionAsync(cancel).ConfigureAwait(false);
         if (_route!.Mangles(path) is { } reason)
             throw new EnvironmentException(environment, $"cannot {doing}: it is not addressable this way: {reason}",
                 "reach the engine itself (\"tcp://…\" with TLS, or its socket), or give the volume or container another name");
-        return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel).ConfigureAwait(false);
+        return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel, blocking: blocking).ConfigureAwait(false);
     }
 
     /// <summary>Sends a POST after whose answer's head both sides use the connection as they like; its content is that connection.</summary>
@@ -115,10 +116,21 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         return await SendRawAsync(HttpMethod.Post, $"v{version}/{path}", body, doing, ShortCall, cancel, upgrade: true).ConfigureAwait(false);
     }
 
+    /// <summary>Whether <see cref="GetBlocking"/> can be called.</summary>
+    internal bool CanBlock => _blocking is not null;
+
+    /// <summary>
+    /// Like <see cref="SendAsync"/> for a GET, by blocking calls on the caller's thread and as HTTP/1.0: the body comes bare, up to the end of the
+    /// connection. Cut into chunks, each of them would cost the engine and us another system call.
+    /// </summary>
+    internal HttpResponseMessage GetBlocking(string path, string doing, TimeSpan timeout, CancellationToken cancel) =>
+        SendAsync(HttpMethod.Get, path, null, doing, timeout, cancel, blocking: true).GetAwaiter().GetResult();
+
     private async Task<HttpResponseMessage> SendRawAsync(
-        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false)
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false, bool blocking = false)
     {
-        using var request = new HttpRequestMessage(method, new Uri(_route!.BaseAddress, path)) { Content = body, Version = HttpVersion.Version11 };
+        Version protocol = blocking ? HttpVersion.Version10 : HttpVersion.Version11;
+        using var request = new HttpRequestMessage(method, new Uri(_route!.BaseAddress, path)) { Content = body, Version = protocol };
         if (upgrade)
         {
             request.Headers.Connection.Add("Upgrade");
@@ -133,7 +145,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         Volatile.Write(ref _lastRequest, time.GetTimestamp());
         try
         {
-            answer = await _http.SendAsync(request, both.Token).ConfigureAwait(false);
+            answer = blocking ? _blocking!.Send(request, both.Token) : await _http.SendAsync(request, both.Token).ConfigureAwait(false);
             if (upgrade && answer.IsSuccessStatusCode)
                 throw new EnvironmentException(environment, $"cannot {doing}: something between here and the engine does not pass standard input on",
                     "connect to the engine directly, or write the dump to a file with --output and load it by hand");
@@ -201,6 +213,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     {
         _keeper?.Dispose();
         _http.Dispose();
+        _blocking?.Dispose();
         _negotiating.Dispose();
     }
 }

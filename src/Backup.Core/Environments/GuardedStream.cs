@@ -30,6 +30,30 @@ internal sealed class GuardedStream(Stream inner, DockerHttp engine, string doin
         }
     }
 
+    /// <summary>Fills the buffer by blocking reads; less only at the end. Only for a body whose request was a blocking one.</summary>
+    internal int Fill(Span<byte> buffer, CancellationToken cancel)
+    {
+        using CancellationTokenRegistration linked = Begin(cancel);
+        // A blocking read knows no token: it ends when its connection does.
+        using CancellationTokenRegistration cut = _stall.Token.UnsafeRegister(static body => ((Stream)body!).Dispose(), inner);
+        int fill = 0;
+        try
+        {
+            for (int read = 1; read > 0 && fill < buffer.Length; fill += read)
+            {
+                _stall.CancelAfter(engine.Stall);
+                read = inner.Read(buffer[fill..]);
+            }
+            End();
+            _stall.Token.ThrowIfCancellationRequested();
+            return fill;
+        }
+        catch (Exception e) when (e is IOException or HttpRequestException or OperationCanceledException or ObjectDisposedException)
+        {
+            throw Failed(e, cancel);
+        }
+    }
+
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
         using CancellationTokenRegistration linked = Begin(cancellationToken);

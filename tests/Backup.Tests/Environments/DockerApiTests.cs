@@ -97,14 +97,16 @@ public sealed class DockerApiTests
         (await Should.ThrowAsync<EnvironmentException>(environment.InspectAsync(default))).Problem.ShouldContain("Windows");
     }
 
-    [Fact(Timeout = Limit)]
-    public async Task An_answer_cut_in_the_middle_is_an_error_and_the_helper_is_removed()
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_answer_cut_in_the_middle_is_an_error_and_the_helper_is_removed(bool local)
     {
         await using var engine = new ScriptedEngine(Reading(async connection =>
         {
             await HeadAsync(connection, "Transfer-Encoding: chunked\r\n");
             await connection.WriteAsync("1000\r\nonly this"u8.ToArray());
-        }));
+        }), local);
         await using DockerEnvironment environment = Open(engine);
         var e = (await ReadAsync(environment)).ShouldBeOfType<EnvironmentException>();
         e.Problem.ShouldStartWith("cannot read v: the connection to");
@@ -112,8 +114,10 @@ public sealed class DockerApiTests
         engine.Requests.Count(r => r.StartsWith("DELETE", StringComparison.Ordinal)).ShouldBe(1);
     }
 
-    [Fact(Timeout = Limit)]
-    public async Task A_stream_that_stalls_is_given_up_and_the_helper_is_removed()
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_stream_that_stalls_is_given_up_and_the_helper_is_removed(bool local)
     {
         var never = new TaskCompletionSource();
         await using var engine = new ScriptedEngine(Reading(async connection =>
@@ -121,11 +125,79 @@ public sealed class DockerApiTests
             await HeadAsync(connection);
             await connection.WriteAsync(new byte[512]);
             await never.Task;
-        }));
+        }), local);
         await using DockerEnvironment environment = Open(engine, stall: TimeSpan.FromSeconds(0.5));
         (await ReadAsync(environment)).ShouldBeOfType<EnvironmentException>().Problem.ShouldContain("moved no byte");
         engine.Requests.Count(r => r.StartsWith("DELETE", StringComparison.Ordinal)).ShouldBe(1);
         never.SetResult();
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_archive_that_is_not_answered_for_too_long_is_given_up(bool local)
+    {
+        var never = new TaskCompletionSource();
+        await using var engine = new ScriptedEngine(Reading(_ => never.Task), local);
+        await using DockerEnvironment environment = Open(engine, stall: TimeSpan.FromSeconds(0.5));
+        (await ReadAsync(environment)).ShouldBeOfType<EnvironmentException>().Problem.ShouldContain("did not answer within");
+        never.SetResult();
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_refused_archive_is_told_in_the_engines_words(bool local)
+    {
+        await using var engine = new ScriptedEngine(Reading(connection => JsonAsync(connection, """{"message":"no such path"}""", "404 Not Found")), local);
+        await using DockerEnvironment environment = Open(engine);
+        (await ReadAsync(environment)).ShouldBeOfType<EngineRefusalException>().Problem.ShouldContain("no such path");
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_read_that_is_cancelled_ends_while_the_engine_is_silent(bool local)
+    {
+        var never = new TaskCompletionSource();
+        await using var engine = new ScriptedEngine(Reading(async connection =>
+        {
+            await HeadAsync(connection);
+            await connection.WriteAsync(new byte[512]);
+            await never.Task;
+        }), local);
+        await using DockerEnvironment environment = Open(engine);
+        await using ISourceHandle handle = await environment.PrepareSourceAsync(Volume, "run", default);
+        await using Stream tar = await handle.OpenAsync(default);
+        (await tar.ReadAsync(new byte[512])).ShouldBe(512);
+        using var cancel = new CancellationTokenSource();
+        ValueTask<int> waiting = tar.ReadAsync(new byte[512], cancel.Token);
+        waiting.IsCompleted.ShouldBeFalse();
+        await cancel.CancelAsync();
+        (await Should.ThrowAsync<OperationCanceledException>(waiting.AsTask())).CancellationToken.ShouldBe(cancel.Token);
+        never.SetResult();
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_large_archive_that_comes_in_pieces_is_read_whole(bool local)
+    {
+        byte[] sent = RandomNumberGenerator.GetBytes(3_000_001);
+        await using var engine = new ScriptedEngine(Reading(async connection =>
+        {
+            await HeadAsync(connection);
+            for (int at = 0, size = 1; at < sent.Length; at += size, size = Math.Min(size * 3, sent.Length - at)) await connection.WriteAsync(sent.AsMemory(at, size));
+        }), local);
+        await using DockerEnvironment environment = Open(engine);
+        await using ISourceHandle handle = await environment.PrepareSourceAsync(Volume, "run", default);
+        for (int time = 0; time < 2; time++)
+        {
+            await using Stream tar = await handle.OpenAsync(default);
+            using var got = new MemoryStream();
+            await tar.CopyToAsync(got, 700_000);
+            got.ToArray().ShouldBe(sent);
+        }
     }
 
     [Fact(Timeout = Limit)]

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using System.Text;
 using Backup.Environments.Connections;
 
@@ -8,16 +9,21 @@ namespace Backup.Tests.Environments;
 /// <summary>A server that answers with given bytes, for what no real engine can be made to do on demand. One request a connection.</summary>
 public sealed class ScriptedEngine : IAsyncDisposable
 {
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly Socket _listener;
+    private readonly string? _path;
     private readonly CancellationTokenSource _stop = new();
     private readonly Func<string, Stream, Task> _answer;
     private readonly Task _serving;
 
     /// <param name="answer">Gets the request line (<c>GET /v1.41/info</c>) and the connection; it is closed afterwards.</param>
-    public ScriptedEngine(Func<string, Stream, Task> answer)
+    /// <param name="local">Behind a unix socket instead of a TCP port.</param>
+    public ScriptedEngine(Func<string, Stream, Task> answer, bool local = false)
     {
         _answer = answer;
-        _listener.Start();
+        _path = local ? Path.Combine(Path.GetTempPath(), "bt-" + RandomNumberGenerator.GetHexString(12, lowercase: true) + ".sock") : null;
+        _listener = local ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        _listener.Bind(local ? new UnixDomainSocketEndPoint(_path!) : new IPEndPoint(IPAddress.Loopback, 0));
+        _listener.Listen();
         _serving = ServeAsync();
     }
 
@@ -25,7 +31,8 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
     public List<string> Requests { get; } = [];
 
-    public DockerConnection Connection() => TcpConnection.Create(new Uri($"tcp://{_listener.LocalEndpoint}"), null);
+    public DockerConnection Connection() =>
+        _path is null ? TcpConnection.Create(new Uri($"tcp://127.0.0.1:{((IPEndPoint)_listener.LocalEndPoint!).Port}"), null) : UnixSocketConnection.Create(new Uri("unix://" + _path));
 
     public static Task JsonAsync(Stream connection, string json, string status = "200 OK") => TextAsync(connection, json, status, "application/json");
 
@@ -39,7 +46,8 @@ public sealed class ScriptedEngine : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Stop();
+        _listener.Dispose();
+        if (_path is not null) File.Delete(_path);
         try
         {
             await _serving;
@@ -53,16 +61,16 @@ public sealed class ScriptedEngine : IAsyncDisposable
 
     private async Task ServeAsync()
     {
-        while (true) _ = ServeOneAsync(await _listener.AcceptTcpClientAsync(_stop.Token));
+        while (true) _ = ServeOneAsync(await _listener.AcceptAsync(_stop.Token));
     }
 
-    private async Task ServeOneAsync(TcpClient client)
+    private async Task ServeOneAsync(Socket client)
     {
         using (client)
         {
             try
             {
-                NetworkStream stream = client.GetStream();
+                await using var stream = new NetworkStream(client);
                 var head = new StringBuilder();
                 byte[] one = new byte[1];
                 while (!head.ToString().EndsWith("\r\n\r\n", StringComparison.Ordinal) && await stream.ReadAsync(one, _stop.Token) == 1) head.Append((char)one[0]);
@@ -72,7 +80,7 @@ public sealed class ScriptedEngine : IAsyncDisposable
                 else await _answer(line, stream);
                 await stream.FlushAsync(_stop.Token);
                 // Reads the request's body away: a close over unread bytes would be a reset.
-                client.Client.Shutdown(SocketShutdown.Send);
+                client.Shutdown(SocketShutdown.Send);
                 byte[] rest = new byte[64 * 1024];
                 while (await stream.ReadAsync(rest, _stop.Token) > 0) { }
             }

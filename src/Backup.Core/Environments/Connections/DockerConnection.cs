@@ -4,13 +4,19 @@ using Backup.Policies;
 namespace Backup.Environments.Connections;
 
 /// <summary>How one engine is reached: a handler that opens connections, and the address that requests are made relative to.</summary>
-/// <param name="Handler">Owned by whoever is given the connection.</param>
+/// <param name="Handler">Owned by whoever is given the connection, and so is <see cref="Blocking"/>.</param>
 /// <param name="BaseAddress">Ends in a slash; may hold a path, where the engine's API lies below one.</param>
 /// <param name="Display">For messages, such as <c>unix:///var/run/docker.sock</c>.</param>
 public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddress, string Display)
 {
     /// <summary>Null = the engine itself answers at the base address.</summary>
     internal IGateway? Gateway { get; init; }
+
+    /// <summary>
+    /// For requests that are sent and read by blocking calls, each on a connection of its own: where the engine is on this host they spare much of
+    /// the processor. Null where they would gain nothing.
+    /// </summary>
+    public HttpMessageHandler? Blocking { get; init; }
 
     /// <summary>Chooses the connection kind by the URL's scheme. Reads certificates, opens nothing.</summary>
     /// <exception cref="BackupException">The scheme is not known, or a certificate or key cannot be read.</exception>
