@@ -39,7 +39,7 @@ internal static class ReportText
     {
         IEnumerable<string> containers = group.Containers.OrderByDescending(c => c.Seconds)
             .Select(c => $"{c.Container} {Text.Duration(c.Seconds)} ({c.How}{(c.Health is null ? "" : ", " + c.Health)})");
-        string limit = group.Exceeded ? $", longer than its maxDowntime of {Text.Duration(group.MaxDowntimeSeconds!.Value)}" : "";
+        string limit = group.Exceeded ? $", cut short by its maxDowntime of {Text.Duration(group.MaxDowntimeSeconds!.Value)}" : "";
         writer.WriteLine(Text.Plain($"{group.Environment}/{group.Group} was down for {Text.Duration(group.DowntimeSeconds)}{limit}: {string.Join(", ", containers)}"));
     }
 

@@ -56,7 +56,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
         new(new HoldScene(scene.Environment, scene.Context, scene.Journal, scene.Facts.RunId, Restore: null), group.HealthTimeout, group.MaxDowntime);
 
     private GroupReport Report(Quiescence held) => new(scene.Environment.Name, group.Name, [.. group.Volumes.Select(v => v.Source.ToString())],
-        held.DowntimeSeconds, group.MaxDowntime?.TotalSeconds,
+        held.DowntimeSeconds, group.MaxDowntime?.TotalSeconds, held.Over.IsCancellationRequested,
         [.. held.Windows.Select(w => new ContainerReport(w.Container, w.How, w.From, w.Until, _recoveries.FirstOrDefault(r => r.Container == w.Container)?.Health))]);
 
     private async Task RunAsync(

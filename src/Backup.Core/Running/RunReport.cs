@@ -25,11 +25,10 @@ public sealed record MadeSnapshot(Snapshot Snapshot, double DowntimeSeconds);
 /// <param name="Volumes">All sources of the group.</param>
 /// <param name="DowntimeSeconds">The longest window of any one container; 0 when nobody was held.</param>
 /// <param name="MaxDowntimeSeconds">The limit of the policy; null = none.</param>
+/// <param name="Exceeded">The containers came back because the limit was over.</param>
 public sealed record GroupReport(
-    string Environment, string Group, IReadOnlyList<string> Volumes, double DowntimeSeconds, double? MaxDowntimeSeconds, IReadOnlyList<ContainerReport> Containers)
-{
-    public bool Exceeded => DowntimeSeconds > MaxDowntimeSeconds;
-}
+    string Environment, string Group, IReadOnlyList<string> Volumes, double DowntimeSeconds, double? MaxDowntimeSeconds, bool Exceeded,
+    IReadOnlyList<ContainerReport> Containers);
 
 /// <param name="How">pause, stop or hook.</param>
 /// <param name="Health">healthy, starting or unhealthy, some time after it came back; null without a health check.</param>

@@ -35,9 +35,9 @@ public class OutputGoldenTests
     {
         Groups =
         [
-            new GroupReport("web", "shop", ["data", "uploads"], 0.8, 0.5,
+            new GroupReport("web", "shop", ["data", "uploads"], 0.8, 0.5, true,
                 [new ContainerReport("db", "pause", Taken, Taken.AddSeconds(0.6), null), new ContainerReport("web", "stop", Taken, Taken.AddSeconds(0.8), "healthy")]),
-            new GroupReport("web", "bind:/srv/x", ["bind:/srv/x"], 0, null, []),
+            new GroupReport("web", "bind:/srv/x", ["bind:/srv/x"], 0, null, false, []),
         ],
     };
 
