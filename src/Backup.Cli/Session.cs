@@ -3,6 +3,7 @@ using Backup.Cli.Output;
 using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Running;
+using Backup.Streams;
 
 namespace Backup.Cli;
 
@@ -29,6 +30,9 @@ internal sealed class Session(Surroundings surroundings, Wiring wiring, IOutput 
         _ = Policy; // a mistake in the policy is reported before anything is waited for
         return UndoJournal.OpenAsync(StateDirectory, Context, wait, cancel);
     }
+
+    /// <summary>In the state directory. Nothing is opened before it is needed.</summary>
+    public Spool OpenSpool() => new(StateDirectory, null, Context);
 
     public async ValueTask DisposeAsync()
     {

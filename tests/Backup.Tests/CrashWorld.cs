@@ -4,6 +4,7 @@ using Backup.Quiescing;
 using Backup.Running;
 using Backup.Snapshots;
 using Backup.Snapshots.Archive;
+using Backup.Streams;
 using Backup.Tests.Environments;
 using Backup.Tests.Fakes;
 using Shouldly;
@@ -58,7 +59,8 @@ internal sealed class CrashWorld : IAsyncDisposable
     internal async Task<RunReport> BackupAsync()
     {
         await using Process process = await StartAsync();
-        return await new BackupRun(process.Context, process.Backends, "test").RunAsync(new RunRequest([], []), process.Journal, default);
+        using var spool = new Spool(_state, null, process.Context);
+        return await new BackupRun(process.Context, process.Backends, "test", spool).RunAsync(new RunRequest([], []), process.Journal, default);
     }
 
     internal async Task<RestoreReport> RestoreAsync(string volume)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Backup.Quiescing;
 using Backup.Running;
+using Backup.Streams;
 
 namespace Backup.Cli.Commands;
 
@@ -37,7 +38,8 @@ internal static class RunCommand
             return runner.WorkAsync(parse, async (session, cancel) =>
             {
                 await using UndoJournal journal = await session.OpenJournalAsync(parse.GetValue(wait), cancel);
-                var run = new BackupRun(session.Context, session.Backends, CommandLine.Version);
+                using Spool spool = session.OpenSpool();
+                var run = new BackupRun(session.Context, session.Backends, CommandLine.Version, spool);
                 RunReport report = await run.RunAsync(request, journal, cancel);
                 return ExitCode.Of(report.Snapshots.Count, report.Failures.Count, report.NeedsPerson);
             });

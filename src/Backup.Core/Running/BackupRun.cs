@@ -4,6 +4,7 @@ using Backup.Planning;
 using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Snapshots;
+using Backup.Streams;
 
 namespace Backup.Running;
 
@@ -18,7 +19,8 @@ public sealed record PlanReport(IReadOnlyList<EnvironmentPlan> Environments, IRe
 public sealed record EnvironmentPlan(BackupPlan Plan, IReadOnlyList<RetentionDecision> Retention);
 
 /// <summary>The backup: plan each environment, then take its groups of volumes one after the other; environments run side by side.</summary>
-public sealed class BackupRun(RunContext context, Backends backends, string toolVersion)
+/// <param name="spool">Lets held containers wait for the read alone; null = they wait for the store too.</param>
+public sealed class BackupRun(RunContext context, Backends backends, string toolVersion, Spool? spool = null)
 {
     /// <summary>Bounds memory: each volume being read has one pipeline of buffers.</summary>
     private const int EnvironmentsAtOnce = 4;
@@ -113,7 +115,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
 
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
-            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes));
+            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes), spool);
             foreach (GroupStep group in plan.Groups)
             {
                 await streams.WaitAsync(cancel);

@@ -2,6 +2,7 @@ using Backup.Environments;
 using Backup.Planning;
 using Backup.Quiescing;
 using Backup.Snapshots;
+using Backup.Streams;
 
 namespace Backup.Running;
 
@@ -9,7 +10,9 @@ namespace Backup.Running;
 internal sealed record RunFacts(string RunId, string ToolVersion, EngineFacts Engine);
 
 /// <summary>Where a group is backed up: the same for all groups of one environment in one run.</summary>
-internal sealed record RunScene(RunContext Context, IEnvironment Environment, UndoJournal Journal, Tally Tally, RunFacts Facts, Writers Writers);
+/// <param name="Spool">For sources whose containers are held; null = there is none, and they wait for the store.</param>
+internal sealed record RunScene(
+    RunContext Context, IEnvironment Environment, UndoJournal Journal, Tally Tally, RunFacts Facts, Writers Writers, Spool? Spool);
 
 /// <summary>
 /// The backup of one source, in the steps between which its group holds and releases: begin, read, commit. What fails before the commit leaves
@@ -80,7 +83,8 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
         _id = scene.Context.NewId();
         ISnapshotStore store = backends.Store(step.Policy.Store);
         _handle = await scene.Environment.PrepareSourceAsync(step.Source, scene.Facts.RunId, cancel);
-        _staged = await store.BeginAsync(_id, scene.Environment.Name, _source, _takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
+        _staged = await store.BeginAsync(_id, scene.Environment.Name, _source, _takenAt, step.ExpectedBytes, step.Policy.CompressionLevel,
+            step.Quiesce.Count > 0 ? scene.Spool : null, cancel);
     }
 
     /// <summary>What broke, or proved incomplete, is tried once more from the start; nothing of the first try is kept.</summary>

@@ -33,11 +33,19 @@ public sealed class Spool : IDisposable
 
     public string Directory => _directory;
 
+    internal TimeProvider Clock => _context.Time;
+
+    /// <summary>What all share who have this spool, while anyone uses it. For <see cref="FramePress.Open"/>, which locks this spool.</summary>
+    internal FramePress? Press { get; set; }
+
     /// <summary>Bytes that are taken now.</summary>
     internal long Used
     {
         get { lock (_gate) return _used; }
     }
+
+    /// <summary>The most bytes that were taken at a time.</summary>
+    internal long Most { get; private set; }
 
     /// <summary>Half of what is free, so much less that 1 GiB stays free, and never more than the policy allows.</summary>
     /// <param name="free">Of the disk, without what the spool itself takes.</param>
@@ -99,7 +107,45 @@ public sealed class Spool : IDisposable
             else _free.Pop();
             slot.Allocated += more;
             _used += more;
+            Most = Math.Max(Most, _used);
             return slot;
+        }
+    }
+
+    /// <summary>Writes some bytes to a place of their own; null when there is no room.</summary>
+    /// <exception cref="BackupException">The disk is full or broken.</exception>
+    internal SpoolSlot? TryKeep(ReadOnlySpan<byte> bytes)
+    {
+        if (TryTake(bytes.Length) is not { } slot) return null;
+        try
+        {
+            Write(slot, bytes);
+            return slot;
+        }
+        catch (IOException e)
+        {
+            Free(slot);
+            throw Failure(e);
+        }
+    }
+
+    /// <summary>The counterpart of <see cref="TryKeep"/>: frees the place.</summary>
+    /// <exception cref="BackupException">The disk is broken.</exception>
+    internal byte[] TakeBack(SpoolSlot slot)
+    {
+        try
+        {
+            var bytes = new byte[slot.Length];
+            Read(slot, bytes);
+            return bytes;
+        }
+        catch (IOException e)
+        {
+            throw Failure(e);
+        }
+        finally
+        {
+            Free(slot);
         }
     }
 
@@ -137,6 +183,9 @@ public sealed class Spool : IDisposable
             _free.Push(slot);
         }
     }
+
+    internal BackupException Failure(IOException e) => new($"The spool in {_directory} failed: {e.Message}",
+        "Look at that disk and make room on it, or give \"spool\": { \"path\": … } another one.", inner: e);
 
     public void Dispose()
     {

@@ -10,6 +10,7 @@ using Backup.Snapshots;
 using Backup.Snapshots.Archive;
 using Backup.Stores;
 using Backup.Stores.S3;
+using Backup.Streams;
 using Backup.Tests.Environments;
 using Backup.Tests.Stores;
 using Shouldly;
@@ -151,7 +152,8 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     {
         await using Backends backends = Open();
         await using UndoJournal journal = await JournalAsync();
-        return await new BackupRun(Context, backends, "0.0-test").RunAsync(new RunRequest(environments, []), journal, cancel);
+        using var spool = new Spool(State, null, Context);
+        return await new BackupRun(Context, backends, "0.0-test", spool).RunAsync(new RunRequest(environments, []), journal, cancel);
     }
 
     /// <summary>A run in which nothing goes wrong.</summary>

@@ -63,6 +63,7 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
         string id, string environment, string source, DateTimeOffset takenAt, long? sizeHint, int level, Spool? spool, CancellationToken cancel)
     {
         Zstd.Require();
+        spool?.Prepare();
         ArchiveKeys keys = ArchiveKeys.Of(environment, source, takenAt, id);
         if (ArchiveKeys.Parse(keys.Manifest, ArchiveKeys.ManifestExtension) is null) throw new ArgumentException($"not a snapshot id: '{id}'", nameof(id));
         ArgumentOutOfRangeException.ThrowIfLessThan(level, 1);
@@ -78,7 +79,7 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
             await TryDiscardAsync(keys).ConfigureAwait(false);
             throw;
         }
-        return new StagedArchive(store, context, keys, data, (id, environment, source, takenAt, level));
+        return new StagedArchive(store, context, keys, data, spool, (id, environment, source, takenAt, level));
     }
 
     public async Task<SnapshotReader> OpenAsync(Snapshot snapshot, CancellationToken cancel)

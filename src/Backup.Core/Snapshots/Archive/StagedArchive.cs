@@ -8,8 +8,6 @@ namespace Backup.Snapshots.Archive;
 internal sealed class StagedArchive : StagedSnapshot
 {
     internal const int FrameBytes = 2 << 20;
-    /// <summary>An index up to this size waits in memory; a larger one streams into its object.</summary>
-    private const int IndexInMemory = 4 << 20;
 
     private readonly IObjectStore _store;
     private readonly RunContext _context;
@@ -19,27 +17,29 @@ internal sealed class StagedArchive : StagedSnapshot
     private readonly int _level;
     private readonly ObjectWriter _data;
     private readonly IncrementalHash _tarHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly FileIndexWriter _indexText = new();
+    private readonly IndexDraft _index;
     private readonly TarScan _scan;
     private readonly SeekTable _seekTable = new();
     private readonly List<FrameSpan> _frames = [];
-    private readonly FrameCompressor _frameCompressor;
+    private readonly FrameLane _lane;
     private readonly CancellationTokenSource _stop = new();
-    private ObjectWriter? _index;
-    private Task? _draining;
+    private Task<IReadOnlyList<StoredObject>>? _draining;
     private long _packed;
     private bool _whole, _committed, _disposed;
 
-    internal StagedArchive(IObjectStore store, RunContext context, ArchiveKeys keys, ObjectWriter data,
+    /// <param name="spool">Null = the taking of the tar waits for the store.</param>
+    internal StagedArchive(IObjectStore store, RunContext context, ArchiveKeys keys, ObjectWriter data, Spool? spool,
         (string Id, string Environment, string Source, DateTimeOffset TakenAt, int Level) facts)
     {
         (_store, _context, _keys, _data) = (store, context, keys, data);
         (_id, _environment, _source, _takenAt, _level) = facts;
-        _scan = new TarScan(_indexText.Add, _indexText.AddGlobalHeader);
-        _frameCompressor = new FrameCompressor(FrameBytes, _level, bytes =>
+        _index = new IndexDraft(store, keys.Index, spool);
+        _scan = new TarScan(_index.Text.Add, _index.Text.AddGlobalHeader);
+        _lane = new FrameLane(FramePress.Open(FrameBytes, spool), _level, bytes =>
         {
             _scan.Push(bytes);
             _tarHash.AppendData(bytes);
+            _index.Relieve();
         });
     }
 
@@ -47,41 +47,65 @@ internal sealed class StagedArchive : StagedSnapshot
     {
         if (_draining is not null) throw new InvalidOperationException("a snapshot takes one tar");
         _draining = Task.Run(DrainAsync, CancellationToken.None);
-        await _frameCompressor.TakeAsync(tar, progress, cancel).ConfigureAwait(false);
-        _scan.Complete();
+        try
+        {
+            await _lane.TakeAsync(tar, progress, cancel).ConfigureAwait(false);
+            _scan.Complete();
+        }
+        catch (IncompleteTarException e)
+        {
+            _lane.Fail(e);
+            throw;
+        }
         _whole = true;
+        _lane.End();
     }
 
-    /// <summary>Carries frames into the data object, until the tar ends or something fails; a failure stops the taking of input as well.</summary>
-    private async Task DrainAsync()
+    /// <summary>
+    /// Carries frames into the data object, until the tar ends or something fails; a failure stops the taking of input as well. Finishes both objects: the
+    /// next snapshot that shares the spool then has the store's buffers for itself.
+    /// </summary>
+    private async Task<IReadOnlyList<StoredObject>> DrainAsync()
     {
+        CancellationToken cancel = _stop.Token;
         try
         {
             long raw = 0;
-            while (await _frameCompressor.NextAsync(_stop.Token).ConfigureAwait(false) is { } frame)
+            while (await _lane.NextAsync(cancel).ConfigureAwait(false) is { } frame)
             {
-                await _data.WriteAsync(frame.Packed.AsMemory(0, frame.PackedLength), _stop.Token).ConfigureAwait(false);
-                _seekTable.Add(frame.Packed.AsSpan(0, frame.PackedLength), frame.RawLength);
-                _frames.Add(new FrameSpan(_packed, frame.PackedLength, raw, frame.RawLength, frame.Checksum));
-                _packed += frame.PackedLength;
-                raw += frame.RawLength;
-                _frameCompressor.Return(frame);
-                await SpillIndexAsync(IndexInMemory, _stop.Token).ConfigureAwait(false);
+                try
+                {
+                    await _data.WriteAsync(frame.Bytes, cancel).ConfigureAwait(false);
+                    _seekTable.Add(frame.Bytes.Span, frame.RawLength);
+                    _frames.Add(new FrameSpan(_packed, frame.Length, raw, frame.RawLength, frame.Checksum));
+                    _packed += frame.Length;
+                    raw += frame.RawLength;
+                }
+                finally
+                {
+                    _lane.Return(frame);
+                }
+                await _index.WriteOnAsync(cancel).ConfigureAwait(false);
             }
+            IReadOnlyList<StoredObject> objects = await FinishObjectsAsync(cancel).ConfigureAwait(false);
+            _lane.Leave();
+            return objects;
         }
         catch (Exception e)
         {
-            _frameCompressor.Abort(e);
+            _lane.Fail(e);
             throw;
         }
     }
 
-    private async Task SpillIndexAsync(int least, CancellationToken cancel)
+    private async Task<IReadOnlyList<StoredObject>> FinishObjectsAsync(CancellationToken cancel)
     {
-        ReadOnlyMemory<byte> ready = _indexText.Take(least);
-        if (ready.Length == 0) return;
-        _index ??= await _store.CreateAsync(_keys.Index, null, cancel).ConfigureAwait(false);
-        await _index.WriteAsync(ready, cancel).ConfigureAwait(false);
+        await _data.WriteAsync(_seekTable.ToBytes(), cancel).ConfigureAwait(false);
+        ObjectReceipt data = await _data.CommitAsync(cancel).ConfigureAwait(false);
+        if (data.Size != _packed + SeekTable.Size(_frames.Count))
+            throw new BackupException($"{_store.Location} took {data.Size} bytes of {_keys.Data} where {_packed + SeekTable.Size(_frames.Count)} were sent.", "Check the store, then run the backup again.");
+        ObjectReceipt index = await _index.CommitAsync(_frames, cancel).ConfigureAwait(false);
+        return [StoredObject.Of(_keys.Data, data), StoredObject.Of(_keys.Index, index)];
     }
 
     public override async Task<Snapshot> CommitAsync(SnapshotRecord record, CancellationToken cancel)
@@ -90,11 +114,12 @@ internal sealed class StagedArchive : StagedSnapshot
         if (record.Id != _id || record.Environment != _environment || record.Source != _source || record.TakenAt != _takenAt)
             throw new ArgumentException("the record is of another snapshot", nameof(record));
 
+        IReadOnlyList<StoredObject> objects;
         await using (cancel.Register(_stop.Cancel).ConfigureAwait(false))
         {
             try
             {
-                await _draining!.ConfigureAwait(false);
+                objects = await _draining!.ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
@@ -102,16 +127,6 @@ internal sealed class StagedArchive : StagedSnapshot
                 throw;
             }
         }
-        await _data.WriteAsync(_seekTable.ToBytes(), cancel).ConfigureAwait(false);
-        ObjectReceipt data = await _data.CommitAsync(cancel).ConfigureAwait(false);
-        if (data.Size != _packed + SeekTable.Size(_frames.Count))
-            throw new BackupException($"{_store.Location} took {data.Size} bytes of {_keys.Data} where {_packed + SeekTable.Size(_frames.Count)} were sent.", "Check the store, then run the backup again.");
-
-        foreach (FrameSpan frame in _frames) _indexText.AddFrame(frame);
-        _indexText.End(_frames.Count);
-        await SpillIndexAsync(1, cancel).ConfigureAwait(false);
-        ObjectReceipt index = await _index!.CommitAsync(cancel).ConfigureAwait(false);
-
         if (await _store.HeadAsync(_keys.Marker, cancel).ConfigureAwait(false) is null)
             throw new BackupException($"Another prune took this unfinished snapshot for abandoned and collected it ({_keys.Stem}).",
                 "Give prune a minimum age that is longer than the longest backup, then run the backup again.");
@@ -119,7 +134,7 @@ internal sealed class StagedArchive : StagedSnapshot
         var manifest = new Manifest(Manifest.FormatName, Manifest.Version, _id, _environment, _source, _takenAt,
             new TarFacts(tarBytes, Convert.ToHexStringLower(_tarHash.GetCurrentHash()), _scan.Entries, _scan.Files),
             new CompressionFacts("zstd-seekable", _level, FrameBytes, _frames.Count),
-            [StoredObject.Of(_keys.Data, data), StoredObject.Of(_keys.Index, index)],
+            objects,
             record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId);
         byte[] bytes = ManifestJson.Write(manifest);
         await _store.PutAsync(_keys.Manifest, bytes, cancel).ConfigureAwait(false);
@@ -147,12 +162,11 @@ internal sealed class StagedArchive : StagedSnapshot
         if (_disposed) return;
         _disposed = true;
         await _stop.CancelAsync().ConfigureAwait(false);
-        _frameCompressor.Abort(new ObjectDisposedException(nameof(StagedArchive)));
+        _lane.Fail(new ObjectDisposedException(nameof(StagedArchive)));
         if (_draining is not null) await _draining.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
-        _frameCompressor.Dispose();
+        await _lane.DisposeAsync().ConfigureAwait(false);
         await _data.DisposeAsync().ConfigureAwait(false);
-        if (_index is not null) await _index.DisposeAsync().ConfigureAwait(false);
-        _indexText.Dispose();
+        await _index.DisposeAsync().ConfigureAwait(false);
         _tarHash.Dispose();
         _stop.Dispose();
         if (!_committed) await DiscardAsync().ConfigureAwait(false);
