@@ -31,8 +31,8 @@ internal sealed class Session(Surroundings surroundings, Wiring wiring, IOutput 
         return UndoJournal.OpenAsync(StateDirectory, Context, wait, cancel);
     }
 
-    /// <summary>In the state directory. Nothing is opened before it is needed.</summary>
-    public Spool OpenSpool() => new(StateDirectory, null, Context);
+    /// <summary>Nothing is opened before it is needed.</summary>
+    public Spool OpenSpool() => new(Policy.Spool.Path ?? StateDirectory, Policy.Spool.MaxBytes, Context);
 
     public async ValueTask DisposeAsync()
     {

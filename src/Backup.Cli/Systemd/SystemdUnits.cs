@@ -110,12 +110,12 @@ internal static class SystemdUnits
         """;
 
     /// <summary>
-    /// As little as a backup needs: the engine's socket, the network, the state directory and directory stores. Not there on purpose:
+    /// As little as a backup needs: the engine's socket, the network, the state directory, the spool's and directory stores. Not there on purpose:
     /// MemoryDenyWriteExecute and a private /proc, which the .NET runtime does not survive.
     /// </summary>
     private static string Sandbox(Policy policy, IReadOnlyList<string> stores, IReadOnlyList<Secret> secrets, int level, UnitSettings settings)
     {
-        List<string> writable = [.. settings.StateDirectory is { } state ? [state, .. stores] : stores];
+        List<string> writable = [.. new[] { settings.StateDirectory, policy.Spool.Path }.OfType<string>(), .. stores];
         var text = new StringBuilder();
         void Add(string line) => text.Append(line).Append('\n');
 

@@ -4,7 +4,15 @@ namespace Backup.Policies;
 
 /// <summary>The policy as the file says it, with defaults resolved: immutable records, one to one with the file.</summary>
 /// <param name="Path">Where it was read from; relative paths inside it are resolved against its folder.</param>
-public sealed record Policy(string Path, IReadOnlyList<StorePolicy> Stores, IReadOnlyList<EnvironmentPolicy> Environments);
+public sealed record Policy(string Path, IReadOnlyList<StorePolicy> Stores, IReadOnlyList<EnvironmentPolicy> Environments)
+{
+    public SpoolPolicy Spool { get; init; } = new(null, null);
+}
+
+/// <summary>Where the bytes of held volumes wait for a slow store.</summary>
+/// <param name="MaxBytes">Null = a safe share of the free disk; 0 = no spool. Never more than that share.</param>
+/// <param name="Path">A directory, absolute; null = the state directory.</param>
+public sealed record SpoolPolicy(long? MaxBytes, string? Path);
 
 public abstract record StorePolicy(string Name);
 

@@ -47,6 +47,18 @@ internal sealed partial class PolicyNode(JsonElement element, string path, List<
         return null;
     }
 
+    /// <summary>Bytes, as a number or a text such as "16MiB".</summary>
+    /// <param name="what">Ends the sentence "… is no".</param>
+    public long? Bytes(long minimum, long maximum, string what, string hint)
+    {
+        long? size = Element.ValueKind == JsonValueKind.Number
+            ? Element.TryGetInt64(out long number) ? number : -1
+            : Text("\"16MiB\"") is { } text ? Quantities.Size(text) ?? -1 : null;
+        if (size is null || size >= minimum && size <= maximum) return size;
+        Problem($"{Element.GetRawText()} is no {what}", hint);
+        return null;
+    }
+
     public IReadOnlyList<PolicyNode>? Items(string example)
     {
         if (Element.ValueKind != JsonValueKind.Array) return Wrong<IReadOnlyList<PolicyNode>>("a list", example);

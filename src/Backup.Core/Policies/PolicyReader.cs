@@ -4,6 +4,7 @@ namespace Backup.Policies;
 internal sealed class PolicyReader
 {
     private readonly string _path;
+    private readonly Func<string, string> _resolve;
     private readonly StoreReader _stores;
     private readonly SettingsReader _settings;
     private readonly ConnectReader _connect;
@@ -13,7 +14,7 @@ internal sealed class PolicyReader
         _path = path;
         string folder = Path.GetDirectoryName(path) ?? "/";
         string Resolve(string relative) => Path.GetFullPath(relative, folder);
-        (_stores, _connect, _settings) = (new StoreReader(Resolve), new ConnectReader(Resolve), new SettingsReader());
+        (_resolve, _stores, _connect, _settings) = (Resolve, new StoreReader(Resolve), new ConnectReader(Resolve), new SettingsReader());
     }
 
     internal Policy? Read(PolicyNode node)
@@ -38,10 +39,17 @@ internal sealed class PolicyReader
             CheckName(name, environment, "environment");
             if (Environment(name, environment, defaults, schedule, unclearStore) is { } one) environments.Add(one);
         }
-        return new Policy(_path, read, environments);
+        return new Policy(_path, read, environments) { Spool = root["spool"] is { } spool ? Spool(spool) : new SpoolPolicy(null, null) };
     }
 
     private static readonly Dictionary<string, PolicyNode> Nothing = [];
+
+    private SpoolPolicy Spool(PolicyNode node)
+    {
+        if (node.Object("\"spool\"", PolicyKeys.Spool) is not { } section) return new SpoolPolicy(null, null);
+        long? most = section["maxBytes"]?.Bytes(0, long.MaxValue, "size", "Such as \"8GiB\"; 0 for no spool at all.");
+        return new SpoolPolicy(most, section["path"]?.Text("\"/var/lib/backup\"") is { } path ? _resolve(path) : null);
+    }
 
     private EnvironmentPolicy? Environment(string name, PolicyNode node, Settings defaults, ScheduleSettings general, bool unclearStore)
     {

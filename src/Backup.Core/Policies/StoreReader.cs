@@ -49,7 +49,7 @@ internal sealed class StoreReader(Func<string, string> resolve)
         S3Addressing? addressing = section["addressing"]?.Choice(PolicyKeys.Addressings);
         Secret? id = section.Required("accessKeyId", "\"env:ACCESS_KEY_ID\"")?.Secret(resolve);
         Secret? key = section.Required("secretAccessKey", "\"file:/etc/backup/store.secret\"")?.Secret(resolve);
-        long? part = section["partSize"] is { } size ? PartSize(size) : null;
+        long? part = section["partSize"]?.Bytes(SmallestPart, LargestPart, "part size", "Between \"5MiB\" and \"5GiB\", such as \"16MiB\".");
 
         string word = section["provider"]?.Element.ToString() ?? "generic";
         if (provider is S3Provider.Generic or S3Provider.Minio or S3Provider.Ceph or S3Provider.R2 && section["endpoint"] is null)
@@ -101,16 +101,6 @@ internal sealed class StoreReader(Func<string, string> resolve)
             return null;
         }
         node.Problem($"\"{text}\" is no endpoint", text.Contains("://", StringComparison.Ordinal) ? "Write https://host or https://host:port." : $"did you mean \"https://{text}\"?");
-        return null;
-    }
-
-    private static long? PartSize(PolicyNode node)
-    {
-        long? size = node.Element.ValueKind == System.Text.Json.JsonValueKind.Number
-            ? node.Element.TryGetInt64(out long number) ? number : -1
-            : node.Text("\"16MiB\"") is { } text ? Quantities.Size(text) ?? -1 : null;
-        if (size is null or (>= SmallestPart and <= LargestPart)) return size;
-        node.Problem($"{node.Element.GetRawText()} is no part size", "Between \"5MiB\" and \"5GiB\", such as \"16MiB\".");
         return null;
     }
 }

@@ -31,6 +31,28 @@ public sealed class PolicyFileTests
         """;
 
     [Fact]
+    public void The_spool_has_a_size_and_a_place_and_both_may_be_left_open()
+    {
+        Parse($$"""{ {{Disk}} }""").Spool.ShouldBe(new SpoolPolicy(null, null));
+        Parse($$"""{ {{Disk}}, "spool": { "maxBytes": "8GiB", "path": "spool" } }""").Spool.ShouldBe(new SpoolPolicy(8L << 30, "/etc/backup/spool"));
+        Parse($$"""{ {{Disk}}, "spool": { "maxBytes": 0 } }""").Spool.ShouldBe(new SpoolPolicy(0, null));
+    }
+
+    [Theory]
+    [InlineData("\"8 fish\"")]
+    [InlineData("-1")]
+    public void A_size_of_the_spool_that_is_none_is_told_with_its_place(string size)
+    {
+        PolicyProblem wrong = Wrong(() => Parse($$"""{ {{Disk}}, "spool": { "maxBytes": {{size}} } }"""));
+        wrong.JsonPath.ShouldBe("$.spool.maxBytes");
+        wrong.Hint.ShouldContain("8GiB");
+    }
+
+    [Fact]
+    public void A_wrong_key_of_the_spool_is_told_with_the_right_one() =>
+        Wrong(() => Parse($$"""{ {{Disk}}, "spool": { "maxByte": 1 } }""")).Hint.ShouldContain("maxBytes");
+
+    [Fact]
     public void Comments_and_trailing_commas_are_fine_and_paths_belong_to_the_policys_folder()
     {
         Policy policy = Parse("""

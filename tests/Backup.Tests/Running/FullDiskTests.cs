@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using Backup.Running;
+using Backup.Streams;
 using Backup.Tests.Environments;
+using Backup.Tests.Fakes;
 using Shouldly;
 using Xunit;
 
@@ -79,6 +81,49 @@ public sealed class FullDiskTests(EngineFixture engine) : IAsyncLifetime
         failure.Problem.ShouldContain("journal");
         File.Exists(Path.Combine(await _scope.MountpointAsync(volume), "frozen")).ShouldBeFalse("the hook ran although its undo was not on the disk");
         (await _scope.ListAsync()).ShouldBeEmpty();
+        await _scope.NothingIsLeftAsync(user);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_disk_that_others_fill_under_the_spool_makes_the_read_wait_for_the_store_and_is_told()
+    {
+        string folder = Path.Combine(_scope.Folder, "spool");
+        await MountAsync(folder, "1500m");
+        _scope.Spooling = context => new Spool(folder, null, context);
+        string volume = await _scope.VolumeAsync("v", "head -c 60000000 /dev/urandom > f");
+        string user = await _scope.UserAsync(volume);
+        // Less than what stays free in any case is left.
+        _scope.On = e => { if (e is RunEvent.ContainerQuiesced) HostProcess.RunAsync("fallocate", ["-l", "600M", $"{folder}/ballast"]).GetAwaiter().GetResult(); };
+
+        await _scope.RunWellAsync();
+
+        _scope.Warnings.ShouldContain(w => w.Contains("full", StringComparison.Ordinal) && w.Contains(folder, StringComparison.Ordinal));
+        (await _scope.AllVerifyAsync()).ShouldHaveSingleItem();
+        await _scope.NothingIsLeftAsync(user);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_spool_that_meets_the_end_of_its_disk_fails_that_volume_with_the_containers_up_and_the_space_given_back()
+    {
+        string folder = Path.Combine(_scope.Folder, "spool");
+        await MountAsync(folder, "64m");
+        // Nobody looks at what is free: only the disk itself says no.
+        _scope.Spooling = context => new Spool(folder, null, context, floor: long.MinValue / 2);
+        string volume = await _scope.VolumeAsync("v", "head -c 60000000 /dev/urandom > f"), small = await _scope.VolumeAsync("w", "echo 1 > f");
+        string user = await _scope.UserAsync(volume);
+        _scope.On = e => { if (e is RunEvent.ContainerQuiesced) FillAsync(folder).GetAwaiter().GetResult(); };
+        var slow = new List<StalledObjectStore>();
+        _scope.Wrap = inner => { var store = new StalledObjectStore(inner); slow.Add(store); return store; };
+        _scope.On += e => { if (e is RunEvent.VolumeFailed) slow.ForEach(s => s.Open()); };
+
+        RunReport report = await _scope.RunAsync();
+
+        RunFailure failure = report.Failures.ShouldHaveSingleItem();
+        failure.Volume.ShouldBe(volume);
+        failure.Problem.ShouldContain(folder);
+        report.Snapshots.ShouldHaveSingleItem().Snapshot.Volume.ShouldBe(small);
+        File.Delete(Path.Combine(folder, "ballast"));
+        new DriveInfo(folder).AvailableFreeSpace.ShouldBeGreaterThan(63 << 20, "the spool's space was not given back");
         await _scope.NothingIsLeftAsync(user);
     }
 

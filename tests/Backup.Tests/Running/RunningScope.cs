@@ -57,6 +57,9 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     /// <summary>Stands between the snapshot format and the bytes.</summary>
     public Func<IObjectStore, IObjectStore> Wrap { get; set; } = store => store;
 
+    /// <summary>Null = in the state directory, as production has it.</summary>
+    internal Func<RunContext, Spool>? Spooling { get; set; }
+
     /// <summary>Null = production's deadlines and retries.</summary>
     internal S3Tuning? Tuning { get; set; }
 
@@ -152,7 +155,7 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     {
         await using Backends backends = Open();
         await using UndoJournal journal = await JournalAsync();
-        using var spool = new Spool(State, null, Context);
+        using Spool spool = Spooling?.Invoke(Context) ?? new Spool(State, null, Context);
         return await new BackupRun(Context, backends, "0.0-test", spool).RunAsync(new RunRequest(environments, []), journal, cancel);
     }
 
