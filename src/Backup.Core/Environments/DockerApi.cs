@@ -186,8 +186,10 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
     // ---- exec
 
     /// <param name="input">It will be given standard input.</param>
-    internal async Task<string> CreateExecAsync(string containerId, IReadOnlyList<string> command, bool input, string doing, CancellationToken cancel) =>
-        (await Http.PostAsync($"containers/{Escape(containerId)}/exec", new ExecRequest(command, input, true, true, false),
+    /// <param name="variable"><c>NAME=value</c>, beside the container's own; null = none.</param>
+    internal async Task<string> CreateExecAsync(
+        string containerId, IReadOnlyList<string> command, bool input, string? variable, string doing, CancellationToken cancel) =>
+        (await Http.PostAsync($"containers/{Escape(containerId)}/exec", new ExecRequest(command, input, true, true, false, variable is null ? null : [variable]),
             DockerJson.Default.ExecRequest, DockerJson.Default.IdAnswer, doing, cancel).ConfigureAwait(false)).Id;
 
     /// <summary>Starts it and reads what it writes until it ends. Without an upgrade of the connection, so that it passes every proxy.</summary>

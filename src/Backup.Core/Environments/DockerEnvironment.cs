@@ -109,19 +109,18 @@ public sealed class DockerEnvironment : IEnvironment
         await _api.ContainerVerbAsync(id, verb, timeout, cancel).ConfigureAwait(false);
     }
 
-    public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
+    public async Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) =>
+        await PreparedExec.CreateAsync(_api, _context, containerId, command, cancel).ConfigureAwait(false);
+
+    public async Task<bool> ExecRunsAsync(string execId, CancellationToken cancel)
     {
-        using var deadline = new CancellationTokenSource(timeout, _context.Time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         try
         {
-            DockerExec exec = await DockerExec.CreateAsync(_api, containerId, command, both.Token).ConfigureAwait(false);
-            return await exec.RunAsync(both.Token).ConfigureAwait(false);
+            return (await _api.ExecStateAsync(execId, "look at a command", cancel).ConfigureAwait(false)).Running == true;
         }
-        catch (OperationCanceledException e) when (!cancel.IsCancellationRequested && deadline.IsCancellationRequested)
+        catch (EngineRefusalException e) when (e.Status == HttpStatusCode.NotFound)
         {
-            throw new EnvironmentException(Name, $"cannot {DockerExec.Describe(containerId, command)}: it did not end within {timeout.TotalSeconds:0.###} s",
-                "the command goes on in the container; raise the timeout in the policy, or mend the command", inner: e);
+            return false;
         }
     }
 

@@ -21,15 +21,19 @@ internal sealed class DockerExec
     /// <summary>For messages: <c>run X in container Y</c>.</summary>
     internal string Doing { get; }
 
+    internal string Id => _id;
+
     internal string Environment => _api.Http.Environment;
 
     internal static string Describe(string container, IReadOnlyList<string> command) => $"run \"{ExecText.Name(command)}\" in container {DockerApi.Short(container)}";
 
     /// <param name="length">Bytes of standard input it will be given; null = none.</param>
-    internal static async Task<DockerExec> CreateAsync(DockerApi api, string container, IReadOnlyList<string> command, CancellationToken cancel, long? length = null)
+    /// <param name="mark">A variable (<c>NAME=value</c>) by which it and all that it starts are found; null = none.</param>
+    internal static async Task<DockerExec> CreateAsync(
+        DockerApi api, string container, IReadOnlyList<string> command, CancellationToken cancel, long? length = null, string? mark = null)
     {
         string doing = Describe(container, command);
-        string id = await api.CreateExecAsync(container, length is { } bytes ? Fed(command, bytes) : command, length is not null, doing, cancel).ConfigureAwait(false);
+        string id = await api.CreateExecAsync(container, length is { } bytes ? Fed(command, bytes) : command, length is not null, mark, doing, cancel).ConfigureAwait(false);
         return new DockerExec(api, id, container, doing);
     }
 

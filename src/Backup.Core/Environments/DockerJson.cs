@@ -75,7 +75,8 @@ internal sealed record VolumeOptionsRequest(bool NoCopy, IReadOnlyDictionary<str
 
 internal sealed record IdAnswer(string Id);
 
-internal sealed record ExecRequest(IReadOnlyList<string> Cmd, bool AttachStdin, bool AttachStdout, bool AttachStderr, bool Tty);
+internal sealed record ExecRequest(
+    IReadOnlyList<string> Cmd, bool AttachStdin, bool AttachStdout, bool AttachStderr, bool Tty, IReadOnlyList<string>? Env);
 
 internal sealed record ExecStartRequest(bool Detach, bool Tty);
 

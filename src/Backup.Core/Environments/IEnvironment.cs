@@ -21,8 +21,11 @@ public interface IEnvironment : IAsyncDisposable
     /// <summary>Pauses, unpauses, stops or starts. Already being in the wanted state counts as success.</summary>
     Task ActAsync(ContainerAction action, CancellationToken cancel);
 
-    /// <summary>Runs a command in a running container without a terminal and waits for its end.</summary>
-    Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel);
+    /// <summary>Makes a command ready to run in a running container. Nothing of it runs yet, so that its id can be written down before.</summary>
+    Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel);
+
+    /// <summary>Whether a command still runs, also one of a process that died; false when it ended, or the engine does not know it any more.</summary>
+    Task<bool> ExecRunsAsync(string execId, CancellationToken cancel);
 
     /// <summary>
     /// Starts a command in a running container and hands out what it writes to standard output, of any length. The stream ends only after the
@@ -79,6 +82,29 @@ public interface ISourceHandle : IAsyncDisposable
     /// An end of the stream proves nothing: the reader must find the tar's own end. May be called again for a fresh read.
     /// </summary>
     Task<Stream> OpenAsync(CancellationToken cancel);
+}
+
+/// <summary>A command that is ready to run in a container.</summary>
+public interface IPreparedExec
+{
+    string Id { get; }
+
+    /// <summary>
+    /// Runs it without a terminal and waits for its end. What does not end in time is killed with all that it started, where the container has a
+    /// shell, and throws an <see cref="EnvironmentException"/> that says whether it goes on.
+    /// </summary>
+    Task<ExecResult> RunAsync(TimeSpan timeout, CancellationToken cancel);
+}
+
+public static class EnvironmentCommands
+{
+    /// <summary>Prepares a command and runs it, see <see cref="IPreparedExec.RunAsync"/>.</summary>
+    public static async Task<ExecResult> ExecAsync(
+        this IEnvironment environment, string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
+    {
+        IPreparedExec prepared = await environment.PrepareExecAsync(containerId, command, cancel).ConfigureAwait(false);
+        return await prepared.RunAsync(timeout, cancel).ConfigureAwait(false);
+    }
 }
 
 /// <summary>Standard output and error are cut at 64 KiB each; they are for messages, not for data.</summary>

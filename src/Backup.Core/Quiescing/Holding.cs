@@ -42,11 +42,12 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
         foreach (Hook hook in step.Hooks)
         {
             cancel.ThrowIfCancellationRequested();
-            if (hook.After is not null) _hooks.Push(Write(now, UndoKind.Exec, "hook", hook));
-            if (hook.Before is null) continue;
-            // As in ActAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
-            ExecResult result = await scene.Environment.ExecAsync(now.Id, hook.Before, hook.Timeout, CancellationToken.None);
-            if (result.ExitCode != 0) throw Undoing.HookFailed(scene.Environment.Name, now.Name, "before", hook.Before, result);
+            IPreparedExec? before = hook.Before is null ? null : await scene.Environment.PrepareExecAsync(now.Id, hook.Before, cancel);
+            if (hook.After is not null) _hooks.Push(Write(now, UndoKind.Exec, "hook", hook, before?.Id));
+            if (before is null) continue;
+            // As in HoldAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
+            ExecResult result = await before.RunAsync(hook.Timeout, CancellationToken.None);
+            if (result.ExitCode != 0) throw Undoing.HookFailed(scene.Environment.Name, now.Name, "before", hook.Before!, result);
             scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, "hook"));
         }
     }
@@ -77,10 +78,13 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     private async Task<ContainerFacts?> RunningAsync(CancellationToken cancel) =>
         await scene.Environment.FindContainerAsync(Id, cancel) is { Running: true } now ? now : null;
 
-    private Held Write(ContainerFacts now, UndoKind kind, string how, Hook? hook = null)
+    private Held Write(ContainerFacts now, UndoKind kind, string how, Hook? hook = null, string? beforeExec = null)
     {
         var entry = new UndoEntry(scene.Context.NewId(), scene.RunId, scene.Environment.Name, kind, HeldContainer.Of(now), hook?.After,
-            hook?.Timeout.TotalSeconds, scene.Context.Now, scene.Restore);
+            hook?.Timeout.TotalSeconds, scene.Context.Now, scene.Restore)
+        {
+            BeforeExec = beforeExec,
+        };
         scene.Journal.Add(entry);
         return new Held(entry, how, scene.Context.Now, scene.Context.Time.GetTimestamp());
     }
@@ -98,7 +102,9 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     /// <returns>False when it failed.</returns>
     private async Task<bool> UndoAsync(Held held)
     {
-        using var deadline = new CancellationTokenSource(ReleaseDeadline, scene.Context.Time);
+        // A command has its own time, and may have to wait for the end of the one before.
+        TimeSpan patience = ReleaseDeadline + 2 * TimeSpan.FromSeconds(held.Entry.TimeoutSeconds ?? 0);
+        using var deadline = new CancellationTokenSource(patience, scene.Context.Time);
         string name = held.Entry.Container!.Name;
         try
         {
@@ -106,7 +112,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
         }
         catch (Exception e) when (e is BackupException or OperationCanceledException)
         {
-            string why = e is OperationCanceledException ? $"the engine did not answer within {ReleaseDeadline.TotalMinutes:0} minutes" : e.Message;
+            string why = e is OperationCanceledException ? $"the engine did not answer within {patience.TotalMinutes:0} minutes" : e.Message;
             var failure = new ReleaseFailure($"{name} could not be brought back: {why}", $"By hand: {Undoing.ByHand(held.Entry)}");
             _failures.Add(failure);
             scene.Context.Events.Report(new RunEvent.Error(failure.Problem, failure.Hint));

@@ -29,7 +29,11 @@ public sealed record UndoEntry(
     IReadOnlyList<string>? Command,
     double? TimeoutSeconds,
     DateTimeOffset At,
-    string? Restore);
+    string? Restore)
+{
+    /// <summary>For <see cref="UndoKind.Exec"/>: the engine's id of the before hook, whose end the after hook waits for.</summary>
+    public string? BeforeExec { get; init; }
+}
 
 /// <summary>Enough to find a container again, also when it was recreated meanwhile, and to see that a person restarted it.</summary>
 public sealed record HeldContainer(string Id, string Name, string StartedAt, string? ComposeProject, string? ComposeService, string? ComposeNumber)

@@ -74,7 +74,7 @@ internal static class Undoing
                 await environment.ActAsync(new ContainerAction(ContainerVerb.Start, now.Id), cancel);
                 return new Undone($"started {held.Name}");
             default:
-                return await RunAfterHookAsync(entry, now, environment, cancel);
+                return await RunAfterHookAsync(entry, now, environment, context, cancel);
         }
     }
 
@@ -110,12 +110,32 @@ internal static class Undoing
         return new Undone($"started {successor.Name}, the recreated {held.Name}");
     }
 
-    private static async Task<Undone> RunAfterHookAsync(UndoEntry entry, ContainerFacts now, IEnvironment environment, CancellationToken cancel)
+    private static async Task<Undone> RunAfterHookAsync(
+        UndoEntry entry, ContainerFacts now, IEnvironment environment, RunContext context, CancellationToken cancel)
     {
         if (now.State != "running") return new Undone($"{now.Name} is {now.State}: its after hook was not run");
-        ExecResult result = await environment.ExecAsync(now.Id, entry.Command!, TimeSpan.FromSeconds(entry.TimeoutSeconds ?? 30), cancel);
+        TimeSpan timeout = TimeSpan.FromSeconds(entry.TimeoutSeconds ?? 30);
+        bool ended = await BeforeEndedAsync(entry, timeout, environment, context, cancel);
+        ExecResult result = await environment.ExecAsync(now.Id, entry.Command!, timeout, cancel);
         if (result.ExitCode != 0) throw HookFailed(environment.Name, now.Name, "after", entry.Command!, result);
-        return new Undone($"ran the after hook in {now.Name}");
+        return new Undone($"ran the after hook in {now.Name}{(ended ? "" : $", although its before hook still runs: docker top {now.Name}")}");
+    }
+
+    /// <summary>
+    /// Of a run that was killed the before hook may still be under way, and would do its work after the after hook. It is waited for as long as it was
+    /// allowed to take.
+    /// </summary>
+    private static async Task<bool> BeforeEndedAsync(
+        UndoEntry entry, TimeSpan timeout, IEnvironment environment, RunContext context, CancellationToken cancel)
+    {
+        if (entry.BeforeExec is not { } exec) return true;
+        while (await environment.ExecRunsAsync(exec, cancel))
+        {
+            TimeSpan age = context.Now - entry.At;
+            if (age < TimeSpan.Zero || age > timeout + Margin) return false;
+            await Task.Delay(Poll, context.Time, cancel);
+        }
+        return true;
     }
 
     internal static EnvironmentException HookFailed(string environment, string container, string which, IReadOnlyList<string> command, ExecResult result)

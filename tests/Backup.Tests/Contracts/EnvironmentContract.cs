@@ -323,6 +323,20 @@ public abstract class EnvironmentContract : IAsyncLifetime
         await Should.ThrowAsync<EnvironmentException>(Environment.ExecAsync(id, ["true"], TimeSpan.FromSeconds(10), default));
     }
 
+    [Fact(Timeout = Limit)]
+    public async Task A_prepared_command_does_not_run_before_it_is_told_to_and_its_id_tells_when_it_is_over()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        IPreparedExec exec = await Environment.PrepareExecAsync(id, Waits, default);
+        (await Environment.ExecRunsAsync(exec.Id, default)).ShouldBeFalse();
+        Task<ExecResult> run = exec.RunAsync(TimeSpan.FromSeconds(50), default);
+        while (!await Environment.ExecRunsAsync(exec.Id, default)) run.IsCompleted.ShouldBeFalse();
+        (await Environment.ExecAsync(id, EndsTheWait, TimeSpan.FromSeconds(20), default)).ExitCode.ShouldBe(0);
+        (await run).ExitCode.ShouldBe(0);
+        (await Environment.ExecRunsAsync(exec.Id, default)).ShouldBeFalse();
+        (await Environment.ExecRunsAsync(new string('0', 64), default)).ShouldBeFalse();
+    }
+
     [Theory(Timeout = Limit)]
     [InlineData(ContainerVerb.Pause)]
     [InlineData(ContainerVerb.Unpause)]
@@ -412,6 +426,11 @@ public abstract class EnvironmentContract : IAsyncLifetime
     }
 
     // ---- commands whose output or input has no bound
+
+    /// <summary>Runs until <see cref="EndsTheWait"/> was run in the same container.</summary>
+    protected static readonly string[] Waits = Script("until [ -e /go ]; do sleep 0.1; done");
+
+    protected static readonly string[] EndsTheWait = Script(": >/go");
 
     /// <summary>3,000,000 bytes <c>x</c> to standard output and as many to standard error, then exit code 0.</summary>
     protected static readonly string[] Writes3Mb = Script("head -c 3000000 /dev/zero | tr '\\0' e >&2; head -c 3000000 /dev/zero | tr '\\0' x");

@@ -18,6 +18,12 @@ public sealed class FakeEnvironmentTests : EnvironmentContract
     {
         _fake.OnOpenExec = (_, command) => command == Writes3Mb ? new FakeOutput([.. Enumerable.Repeat((byte)'x', 3_000_000)])
             : command == FailsHalfWay ? new FakeOutput([.. "half\n"u8], 3, "disk is full") : throw new InvalidOperationException(string.Join(' ', command));
+        var waits = new TaskCompletionSource();
+        _fake.ExecGoesOn = (_, command) =>
+        {
+            if (command == EndsTheWait) waits.SetResult();
+            return command == Waits ? waits.Task : Task.CompletedTask;
+        };
         _fake.OnLoad = (_, command, input) => command == Counts ? new ExecResult(0, $"{input.Length}\n", "")
             : command == RefusesInput ? new ExecResult(4, "", "bad input") : throw new InvalidOperationException(string.Join(' ', command));
         return Task.FromResult<IEnvironment>(_fake);

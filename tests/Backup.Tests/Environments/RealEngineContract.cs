@@ -129,6 +129,25 @@ public abstract class RealEngineContract(EngineFixture engine) : EnvironmentCont
     }
 
     [Fact(Timeout = Limit)]
+    public async Task A_command_that_does_not_end_in_time_is_killed_with_all_that_it_started_and_nothing_else_is()
+    {
+        string id = await NewContainerAsync(null, running: true);
+        IPreparedExec slow = await Environment.PrepareExecAsync(id, ["/bin/sh", "-c", "sleep 301 & (sleep 302; :); :"], default);
+        IPreparedExec other = await Environment.PrepareExecAsync(id, ["/bin/sh", "-c", "sleep 3; exit 7"], default);
+        Task<ExecResult> beside = other.RunAsync(TimeSpan.FromSeconds(30), default);
+
+        EnvironmentException e = await Should.ThrowAsync<EnvironmentException>(slow.RunAsync(TimeSpan.FromSeconds(1), default));
+
+        e.Problem.ShouldContain("did not end within 1 s and was killed");
+        (await Environment.ExecRunsAsync(slow.Id, default)).ShouldBeFalse();
+        string top = await Scope.DockerAsync("top", id);
+        top.ShouldNotContain("sleep 301");
+        top.ShouldNotContain("sleep 302");
+        (await beside).ExitCode.ShouldBe(7);
+        (await StateAsync(id)).ShouldBe("running");
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_command_that_is_not_there_fails_with_the_engines_words()
     {
         string id = await NewContainerAsync(null, running: true);

@@ -5,7 +5,7 @@ using Backup.Tests.Environments;
 namespace Backup.Tests.Fakes;
 
 /// <summary>One call of an environment, counted from 1.</summary>
-/// <param name="Operation">inspect, find, list, pause, unpause, stop, start, exec, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
+/// <param name="Operation">inspect, find, list, pause, unpause, stop, start, prepareExec, exec, execRuns, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
 /// <param name="Subject">The container's id, or the source.</param>
 public sealed record EnvironmentCall(int Number, string Operation, string Subject);
 
@@ -43,6 +43,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     private readonly Dictionary<string, ContainerFacts> _containers = [];
     private readonly Dictionary<string, (string RunId, SourceRef Source)> _helpers = [];
     private readonly List<EnvironmentCall> _calls = [];
+    private readonly Dictionary<string, Task> _execs = [];
     private readonly List<ContainerAction> _actions = [];
     private int _starts;
 
@@ -183,16 +184,11 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         return next ?? now;
     }
 
-    public async Task<ExecResult> ExecAsync(string containerId, IReadOnlyList<string> command, TimeSpan timeout, CancellationToken cancel)
-    {
-        (ContainerFacts container, ExecResult result) = await Do("exec", containerId, cancel, () =>
-        {
-            ContainerFacts now = Commanded(containerId);
-            return (now, OnExec(now, command));
-        });
-        await ExecGoesOn(container, command).WaitAsync(cancel);
-        return result;
-    }
+    public Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) =>
+        Do<IPreparedExec>("prepareExec", containerId, cancel, () => new Prepared(this, Commanded(containerId), context.NewId(), command));
+
+    public Task<bool> ExecRunsAsync(string execId, CancellationToken cancel) =>
+        Do("execRuns", execId, cancel, () => _execs.TryGetValue(execId, out Task? exec) && !exec.IsCompleted);
 
     public Task<Stream> OpenExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) => Do<Stream>("openExec", containerId, cancel, fault =>
     {
@@ -393,6 +389,31 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     private EnvironmentException NotFound(string problem) => new(name, problem, "look what is there", FailureKind.NotFound);
 
     private EnvironmentException Refused(string problem) => new(name, problem, "look at the container's state");
+
+    private sealed class Prepared(FakeEnvironment environment, ContainerFacts container, string id, IReadOnlyList<string> command) : IPreparedExec
+    {
+        public string Id => id;
+
+        public async Task<ExecResult> RunAsync(TimeSpan timeout, CancellationToken cancel)
+        {
+            (Task end, ExecResult result) = await environment.Do("exec", container.Id, cancel, () =>
+            {
+                ContainerFacts now = environment.Commanded(container.Id);
+                ExecResult said = environment.OnExec(now, command);
+                return (environment._execs[id] = environment.ExecGoesOn(now, command), said);
+            });
+            try
+            {
+                await end.WaitAsync(timeout, cancel);
+                return result;
+            }
+            catch (TimeoutException)
+            {
+                environment._execs[id] = Task.CompletedTask;
+                throw environment.Refused($"{container.Name}: the command did not end within {timeout.TotalSeconds:0.###} s and was killed");
+            }
+        }
+    }
 
     private sealed class Handle(FakeEnvironment environment, SourceRef source, string helper) : ISourceHandle
     {

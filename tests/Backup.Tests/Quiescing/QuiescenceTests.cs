@@ -222,4 +222,59 @@ public sealed class QuiescenceTests : IAsyncLifetime
         await held.ReleaseAsync();
         held.Disturbed.ShouldBe(["db", "web"]);
     }
+
+    [Fact(Timeout = Limit)]
+    public async Task The_after_hook_of_a_killed_run_waits_for_the_before_hook_that_still_runs()
+    {
+        ContainerFacts db = _engine.AddContainer("db");
+        var before = new TaskCompletionSource();
+        var happened = new List<string>();
+        _engine.ExecGoesOn = (_, command) => command[0] == "flush" ? before.Task : Task.CompletedTask;
+        _engine.OnExec = (_, command) =>
+        {
+            happened.Add($"{command[0]}, flush {(before.Task.IsCompleted ? "is over" : "runs")}");
+            return new ExecResult(0, "", "");
+        };
+        IPreparedExec begun = await _engine.PrepareExecAsync(db.Id, ["flush"], default);
+        _ = begun.RunAsync(TimeSpan.FromHours(1), default);
+        while (happened.Count == 0) await Task.Delay(10);
+        var left = new UndoEntry("1", "run", "local", UndoKind.Exec, HeldContainer.Of(db), ["unflush"], 20, _context.Run.Now, null) { BeforeExec = begun.Id };
+
+        Task<Undone> recover = Undoing.UndoAsync(left, _engine, _context.Run, default);
+        while (_engine.Calls.Count(c => c.Operation == "execRuns") < 3) await Task.Delay(10);
+        happened.ShouldBe(["flush, flush runs"]);
+        before.SetResult();
+        (await recover).Text.ShouldBe("ran the after hook in db");
+        happened.ShouldBe(["flush, flush runs", "unflush, flush is over"]);
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_before_hook_without_end_holds_nobody_up_for_longer_than_its_time()
+    {
+        ContainerFacts db = _engine.AddContainer("db");
+        _engine.ExecGoesOn = (_, command) => command[0] == "flush" ? new TaskCompletionSource().Task : Task.CompletedTask;
+        IPreparedExec before = await _engine.PrepareExecAsync(db.Id, ["flush"], default);
+        _ = before.RunAsync(TimeSpan.FromHours(1), default);
+        while (!await _engine.ExecRunsAsync(before.Id, default)) await Task.Delay(10);
+        var entry = new UndoEntry("1", "run", "local", UndoKind.Exec, HeldContainer.Of(db), ["unflush"], 1, _context.Run.Now, null) { BeforeExec = before.Id };
+        (await Undoing.UndoAsync(entry, _engine, _context.Run, default)).Text.ShouldBe("ran the after hook in db, although its before hook still runs: docker top db");
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task A_before_hook_that_takes_too_long_is_followed_by_its_after_hook()
+    {
+        ContainerFacts db = _engine.AddContainer("db");
+        var happened = new List<string>();
+        _engine.OnExec = (_, command) =>
+        {
+            happened.Add(command[0]);
+            return new ExecResult(0, "", "");
+        };
+        _engine.ExecGoesOn = (_, command) => command[0] == "flush" ? new TaskCompletionSource().Task : Task.CompletedTask;
+        var step = new QuiesceStep(db, QuiesceMode.Pause, [new Hook(["flush"], ["unflush"], TimeSpan.FromMilliseconds(200))], "test");
+        (await Should.ThrowAsync<EnvironmentException>(() => Held().HoldAsync([step], default))).Problem.ShouldContain("did not end within 0.2 s");
+        happened.ShouldBe(["flush", "unflush"]);
+        _engine.Actions.ShouldBeEmpty();
+        _journal.Pending.ShouldBeEmpty();
+    }
 }

@@ -143,6 +143,30 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
         await _scope.NothingIsLeftAsync(user);
     }
 
+    [Fact(Timeout = 90_000)]
+    public async Task A_before_hook_that_outlives_the_program_is_over_before_its_after_hook_runs()
+    {
+        string volume = await _scope.VolumeAsync("slow", "echo 1 > f");
+        _scope.Environments[RunningScope.Local]!["volumes"]!["include"] = new JsonArray(volume);
+        _scope.Rule(volume, "quiesce", new JsonObject
+        {
+            ["before"] = new JsonArray("/bin/sh", "-c", "touch /v/begun; sleep 3; touch /v/frozen"), ["after"] = new JsonArray("/bin/sh", "-c", "rm -f /v/frozen"),
+        });
+        string user = await _scope.UserAsync(volume), folder = await _scope.MountpointAsync(volume);
+        using RunningProgram run = _scope.StartProgram("run");
+        while (!File.Exists(Path.Combine(folder, "begun"))) await Task.Delay(10);
+        run.KillHard();
+        await run.EndAsync();
+
+        ProgramResult recover = await _scope.ProgramAsync("recover");
+
+        recover.ExitCode.ShouldBe(0, recover.ToString());
+        recover.Output.ShouldContain("ran the after hook");
+        await Task.Delay(TimeSpan.FromSeconds(4));
+        File.Exists(Path.Combine(folder, "frozen")).ShouldBeFalse("the before hook did its work after its after hook");
+        await _scope.NothingIsLeftAsync(user);
+    }
+
     [Fact(Timeout = 180_000)]
     public async Task A_restore_that_ends_at_any_moment_never_starts_its_user_on_half_a_volume()
     {
