@@ -17,7 +17,23 @@ internal sealed record Wiring(
     public static Wiring Production { get; } = new(EnvironmentFor, StoreFor);
 
     public Backends Backends(RunContext context, Policy policy, string stateDirectory) => new(
-        policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context));
+        policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context),
+        (template, others, cancel) => ExpandAsync(template, others, context, cancel));
+
+    private static async Task<IReadOnlyList<EnvironmentPolicy>> ExpandAsync(
+        EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, RunContext context, CancellationToken cancel)
+    {
+        try
+        {
+            IReadOnlyList<ListedEnvironment> listed = await PortainerListing.ReadAsync(template.Name, (PortainerConnectPolicy)template.Connect, context, cancel);
+            return TemplateExpansion.Expand(template, listed, others, context);
+        }
+        catch (EnvironmentException)
+        {
+            // The other environments are to be backed up all the same; whoever opens this one is told why.
+            return [template];
+        }
+    }
 
     private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
     {

@@ -153,7 +153,7 @@ internal static class SystemdUnits
     private static IReadOnlyList<Secret> Secrets(Policy policy, IEnumerable<EnvironmentPolicy> environments)
     {
         List<EnvironmentPolicy> all = [.. environments];
-        IEnumerable<Secret> keys = all.Select(e => (e.Connect as DockerConnectPolicy)?.Tls?.Key).OfType<Secret>();
+        IEnumerable<Secret> keys = all.SelectMany(e => e.Connect.Secrets);
         IEnumerable<string> used = all.SelectMany(e => e.StoresUsed());
         return [.. keys, .. policy.Stores.OfType<S3StorePolicy>().Where(s => used.Contains(s.Name)).SelectMany(s => new[] { s.AccessKeyId, s.SecretAccessKey })];
     }
@@ -163,6 +163,7 @@ internal static class SystemdUnits
         policy.Path, .. settings.Command, .. writable,
         .. policy.Environments.Select(e => e.Connect).OfType<DockerConnectPolicy>().Where(c => c.Url.Scheme == "unix").Select(c => c.Url.AbsolutePath),
         .. policy.Environments.Select(e => (e.Connect as DockerConnectPolicy)?.Tls).SelectMany(t => new[] { t?.Ca, t?.Cert }).OfType<string>(),
+        .. policy.Environments.Select(e => (e.Connect as PortainerConnectPolicy)?.CaFile).OfType<string>(),
         .. Secrets(policy, policy.Environments).Where(s => s.Reference.StartsWith("file:", StringComparison.Ordinal)).Select(s => s.Reference[5..]),
     ];
 }

@@ -72,6 +72,17 @@ public sealed record EnvironmentPolicy(
 
     /// <summary>Groups that the policy names; each volume is in the first that matches. They are taken out of the general grouping.</summary>
     public IReadOnlyList<GroupPolicy> Groups { get; init; } = [];
+
+    internal static readonly IReadOnlyDictionary<string, EnvironmentPolicy> NoOverrides = new Dictionary<string, EnvironmentPolicy>();
+
+    /// <summary>By the names that Portainer gives: what holds there instead. Only where this stands for all environments of a Portainer.</summary>
+    public IReadOnlyDictionary<string, EnvironmentPolicy> Overrides { get; init; } = NoOverrides;
+
+    /// <summary>The name of the policy's entry that stands for this environment among others; null = it has an entry of its own.</summary>
+    public string? Template { get; init; }
+
+    /// <summary>Stands for all environments of a Portainer.</summary>
+    public bool IsTemplate => Connect is PortainerConnectPolicy { Environment: PortainerConnectPolicy.AllEnvironments };
 }
 
 /// <summary>Which volumes are one point in time where the policy names no group.</summary>

@@ -16,7 +16,11 @@ internal static class PolicyKeys
     internal static readonly string[] Environment =
     [
         "connect", "volumes", "grouping", "groups", "store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout",
-        "compression", "retention", "rules",
+        "compression", "retention", "rules", "overrides",
+    ];
+    internal static readonly string[] Override =
+    [
+        "volumes", "grouping", "groups", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention", "rules",
     ];
     internal static readonly string[] Rule =
         ["volume", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
@@ -42,6 +46,7 @@ internal static class PolicyKeys
         ["s3Store"] = S3Store,
         ["defaults"] = Defaults,
         ["environment"] = Environment,
+        ["override"] = Override,
         ["rule"] = Rule,
         ["dockerConnect"] = DockerConnect,
         ["portainerAgentConnect"] = PortainerAgentConnect,

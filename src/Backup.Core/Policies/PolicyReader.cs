@@ -74,12 +74,43 @@ internal sealed class PolicyReader
         policy = policy with { Downtime = own.Downtime.Over(defaults.Downtime.Over(policy.Downtime)) };
         VolumeGrouping grouping = section["grouping"]?.Choice(PolicyKeys.Groupings) ?? VolumeGrouping.Project;
         IReadOnlyList<GroupPolicy> groups = section["groups"] is { } g ? Groups(g) : [];
-        return connect is null ? null
-            : new EnvironmentPolicy(name, connect, volumes, schedule.Cron is { } cron ? new SchedulePolicy(cron, zone) : null, policy, rules)
+        var environment = new EnvironmentPolicy(
+            name, connect ?? new DockerConnectPolicy(new Uri("unix:///"), null), volumes, schedule.Cron is { } cron ? new SchedulePolicy(cron, zone) : null, policy, rules)
+        {
+            Grouping = grouping,
+            Groups = groups,
+        };
+        var overrides = new Dictionary<string, EnvironmentPolicy>(StringComparer.Ordinal);
+        foreach (var (of, different) in section["overrides"]?.Members("\"overrides\"") ?? Nothing)
+            if (Override(different, environment) is { } read) overrides.Add(of, read);
+        if (connect is null) return null;
+        if (section["overrides"] is { } idle && !environment.IsTemplate)
+            idle.Problem("\"overrides\" has no meaning for a single environment", "It goes with \"connect\": { \"type\": \"portainer\", …, \"environment\": \"*\" }.");
+        return environment with { Overrides = overrides };
+    }
+
+    /// <summary>What one environment of a Portainer has in place of what its template says; its rules come first.</summary>
+    private EnvironmentPolicy? Override(PolicyNode node, EnvironmentPolicy template)
+    {
+        if (node.Object("an override", PolicyKeys.Override) is not { } section) return null;
+        Settings own = _settings.Read(section);
+        List<RulePolicy> rules = [];
+        foreach (PolicyNode rule in section["rules"]?.Items("[{ \"volume\": \"db_data\", \"quiesce\": \"stop\" }]") ?? [])
+            if (Rule(rule) is { } read) rules.Add(read);
+        VolumePolicy general = template.Default;
+        return template with
+        {
+            Volumes = section["volumes"] is { } v ? Volumes(v) : template.Volumes,
+            Default = general with
             {
-                Grouping = grouping,
-                Groups = groups,
-            };
+                Store = own.Store ?? general.Store, Quiesce = own.Quiesce ?? general.Quiesce,
+                CompressionLevel = own.CompressionLevel ?? general.CompressionLevel, Retention = own.Retention ?? general.Retention,
+                Downtime = own.Downtime.Over(general.Downtime),
+            },
+            Grouping = section["grouping"]?.Choice(PolicyKeys.Groupings) ?? template.Grouping,
+            Groups = section["groups"] is { } g ? Groups(g) : template.Groups,
+            Rules = [.. rules, .. template.Rules],
+        };
     }
 
     private RulePolicy? Rule(PolicyNode node)

@@ -22,7 +22,7 @@ public static class VolumePolicies
         };
     }
 
-    /// <summary>Every store that some volume of the environment may go to, each once.</summary>
+    /// <summary>Every store that some volume of the environment, or of those it stands for, may go to, each once.</summary>
     public static IReadOnlyList<string> StoresUsed(this EnvironmentPolicy environment) =>
-        [.. environment.Rules.Select(r => r.Store).OfType<string>().Prepend(environment.Default.Store).Distinct()];
+        [.. environment.Overrides.Values.Prepend(environment).SelectMany(e => e.Rules.Select(r => r.Store).OfType<string>().Prepend(e.Default.Store)).Distinct()];
 }

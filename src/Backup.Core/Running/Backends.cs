@@ -6,26 +6,73 @@ using Backup.Snapshots;
 namespace Backup.Running;
 
 /// <summary>The environments and stores of a policy, opened when first asked for, by name.</summary>
+/// <param name="expand">Needed for a policy with an entry that stands for all of a Portainer.</param>
 public sealed class Backends(
     Policy policy,
     Func<EnvironmentPolicy, IEnvironment> openEnvironment,
-    Func<StorePolicy, ISnapshotStore> openStore) : IAsyncDisposable
+    Func<StorePolicy, ISnapshotStore> openStore,
+    Backends.Expand? expand = null) : IAsyncDisposable
 {
+    /// <summary>What stands now in the place of an entry that stands for all of a Portainer; the entry itself where that Portainer does not answer.</summary>
+    /// <param name="others">Environments whose names are taken.</param>
+    public delegate Task<IReadOnlyList<EnvironmentPolicy>> Expand(EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, CancellationToken cancel);
+
+    private readonly SemaphoreSlim _expanding = new(1, 1);
+    private IReadOnlyList<EnvironmentPolicy> _known = policy.Environments;
+    private bool _expanded = !policy.Environments.Any(e => e.IsTemplate);
+
     private readonly ConcurrentDictionary<string, Lazy<IEnvironment>> _environments = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Lazy<ISnapshotStore>> _stores = new(StringComparer.Ordinal);
 
     public Policy Policy => policy;
 
-    /// <summary>The policies of the named environments; all of them when no name is given.</summary>
+    /// <summary>
+    /// The environments of these names, all of them when no name is given. An entry that stands for all of a Portainer is asked for what is there
+    /// now, unless only others are named, and its own name means all of these; where that Portainer does not answer, the entry itself is returned,
+    /// and whoever opens it is told why.
+    /// </summary>
+    /// <exception cref="BackupException">NotFound. Usage: a secret that the question needs cannot be read.</exception>
+    public async Task<IReadOnlyList<EnvironmentPolicy>> SelectAsync(IReadOnlyList<string> names, CancellationToken cancel)
+    {
+        if (names.Count == 0 || !names.All(n => policy.Environments.Any(e => e.Name == n && !e.IsTemplate))) await ExpandAsync(cancel);
+        if (names.Count == 0) return _known;
+        return [.. names.SelectMany(Of).DistinctBy(e => e.Name)];
+
+        IEnumerable<EnvironmentPolicy> Of(string name) =>
+            policy.Environments.Any(e => e.Name == name && e.IsTemplate) && _known.All(e => e.Name != name) ? _known.Where(e => e.Template == name) : [PolicyOf(name)];
+    }
+
+    private async Task ExpandAsync(CancellationToken cancel)
+    {
+        if (_expanded) return;
+        await _expanding.WaitAsync(cancel);
+        try
+        {
+            if (_expanded) return;
+            List<EnvironmentPolicy> known = [.. policy.Environments.Where(e => !e.IsTemplate)];
+            foreach (EnvironmentPolicy template in policy.Environments.Where(e => e.IsTemplate))
+                known.AddRange(await expand!(template, known, cancel));
+            (_known, _expanded) = (known, true);
+        }
+        finally
+        {
+            _expanding.Release();
+        }
+    }
+
+    /// <summary>The entries of these names as they stand in the policy; all of them when no name is given.</summary>
     /// <exception cref="BackupException">NotFound.</exception>
     public IReadOnlyList<EnvironmentPolicy> Select(IReadOnlyList<string> names) =>
         names.Count == 0 ? policy.Environments : [.. names.Distinct(StringComparer.Ordinal).Select(PolicyOf)];
 
     /// <exception cref="BackupException">NotFound.</exception>
     public EnvironmentPolicy PolicyOf(string name) =>
-        policy.Environments.FirstOrDefault(e => e.Name == name)
-        ?? throw new BackupException($"There is no environment \"{name}\" in {policy.Path}.",
-            $"It has: {string.Join(", ", policy.Environments.Select(e => e.Name))}.", FailureKind.NotFound);
+        _known.FirstOrDefault(e => e.Name == name) ?? policy.Environments.FirstOrDefault(e => e.Name == name)
+        ?? throw (_expanded && _known.FirstOrDefault(e => e.IsTemplate) is { } silent
+            ? new BackupException($"There is no environment \"{name}\" in {policy.Path}, and for which ones \"{silent.Name}\" stands is not known: its Portainer does not answer.",
+                $"`backup check {silent.Name}` says why.")
+            : new BackupException($"There is no environment \"{name}\" in {policy.Path}.",
+                $"It has: {string.Join(", ", _known.Select(e => e.Name))}.", FailureKind.NotFound));
 
     public IEnvironment Environment(string name) =>
         _environments.GetOrAdd(name, n => new Lazy<IEnvironment>(() => openEnvironment(PolicyOf(n)))).Value;
@@ -57,6 +104,7 @@ public sealed class Backends(
 
     public async ValueTask DisposeAsync()
     {
+        _expanding.Dispose();
         foreach (Lazy<IEnvironment> environment in _environments.Values)
             if (environment.IsValueCreated) await environment.Value.DisposeAsync();
         foreach (Lazy<ISnapshotStore> store in _stores.Values)

@@ -31,7 +31,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         var plans = new List<EnvironmentPlan>();
         var failures = new List<RunFailure>();
         var misses = new List<BackupException>();
-        IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
+        IReadOnlyList<EnvironmentPolicy> environments = await backends.SelectAsync(request.Environments, cancel);
         foreach (EnvironmentPolicy policy in environments)
         {
             try
@@ -59,7 +59,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         var tally = new Tally(context);
         var misses = new ConcurrentBag<BackupException>();
         using var streams = new SemaphoreSlim(StreamsAtOnce);
-        IReadOnlyList<EnvironmentPolicy> environments = backends.Select(request.Environments);
+        IReadOnlyList<EnvironmentPolicy> environments = await backends.SelectAsync(request.Environments, cancel);
         backends.RequireSecrets(environments);
 
         RecoverReport recovered = await new RecoverRun(context, backends).RunAsync(journal, [.. environments.Select(e => e.Name)], cancel);

@@ -19,7 +19,7 @@ public sealed class CheckRun(RunContext context, Backends backends)
     public async Task<CheckReport> RunAsync(IReadOnlyList<string> environments, CancellationToken cancel)
     {
         var results = new List<CheckResult>();
-        IReadOnlyList<EnvironmentPolicy> selected = backends.Select(environments);
+        IReadOnlyList<EnvironmentPolicy> selected = await backends.SelectAsync(environments, cancel);
         foreach (EnvironmentPolicy policy in selected)
         {
             await TryAsync($"environment {policy.Name}", results, async () =>

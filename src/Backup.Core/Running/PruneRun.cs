@@ -18,8 +18,11 @@ public sealed class PruneRun(RunContext context, Backends backends)
         var decisions = new List<RetentionDecision>();
         var collected = new List<string>();
         var failures = new List<RunFailure>();
-        IReadOnlyList<EnvironmentPolicy> selected = backends.Select(environments);
-        foreach (EnvironmentPolicy policy in selected)
+        IReadOnlyList<EnvironmentPolicy> selected = await backends.SelectAsync(environments, cancel);
+        // Without the names nothing of it can be found in the stores: opening it says why they are not known.
+        foreach (EnvironmentPolicy policy in selected.Where(e => e.IsTemplate))
+            await TryAsync(policy.Name, failures, () => backends.Environment(policy.Name).InspectAsync(cancel));
+        foreach (EnvironmentPolicy policy in selected.Where(e => !e.IsTemplate))
             foreach (string store in Backends.StoresOf(policy))
                 await TryAsync(policy.Name, failures, () => PruneAsync(policy, backends.Store(store), dryRun, decisions, failures, cancel));
 

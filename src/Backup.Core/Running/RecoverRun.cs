@@ -36,6 +36,7 @@ public sealed class RecoverRun(RunContext context, Backends backends)
             }
             try
             {
+                _ = await backends.SelectAsync([entry.Environment], cancel);
                 Undone done = await Undoing.UndoAsync(entry, backends.Environment(entry.Environment), context, cancel);
                 actions.Add($"{entry.Environment}: {done.Text}");
                 journal.Done(entry);

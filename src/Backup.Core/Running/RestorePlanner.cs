@@ -31,9 +31,15 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
         RestoreRequest request, Snapshot snapshot, SnapshotReader reader, IReadOnlyList<FileEntry>? entries, long files, long bytes, CancellationToken cancel)
     {
         string name = request.ToEnvironment ?? snapshot.Environment;
-        if (request.ToEnvironment is null && backends.Policy.Environments.All(e => e.Name != name))
+        try
+        {
+            _ = await backends.SelectAsync([name], cancel);
+        }
+        catch (BackupException e) when (e.Kind == FailureKind.NotFound && request.ToEnvironment is null)
+        {
             throw new BackupException($"The snapshot is of environment \"{name}\", which is not in {backends.Policy.Path}.",
-                $"Say where it goes: --to {backends.Policy.Environments.FirstOrDefault()?.Name ?? "ENV"}, or --output DIR.", FailureKind.NotFound);
+                $"Say where it goes: --to {backends.Policy.Environments.FirstOrDefault()?.Name ?? "ENV"}, or --output DIR.", FailureKind.NotFound, e);
+        }
 
         IEnvironment environment = backends.Environment(name);
         SourceRef target = SourceRef.Parse(request.AsVolume ?? snapshot.Volume);

@@ -47,7 +47,7 @@ public sealed class StatusQuery(RunContext context, Backends backends)
     {
         var volumes = new List<VolumeStatus>();
         var failures = new List<RunFailure>();
-        foreach (EnvironmentPolicy policy in backends.Select(environments))
+        foreach (EnvironmentPolicy policy in await backends.SelectAsync(environments, cancel))
         {
             var known = new List<Snapshot>();
             foreach (string store in Backends.StoresOf(policy))

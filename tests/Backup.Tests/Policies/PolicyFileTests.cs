@@ -359,6 +359,33 @@ public sealed class PolicyFileTests
     }
 
     [Fact]
+    public void All_environments_of_a_Portainer_are_one_entry_with_overrides_over_its_own_settings()
+    {
+        EnvironmentPolicy all = One("""
+            {
+              "connect": { "type": "portainer", "url": "https://p", "apiKey": "env:K", "environment": "*" }, "quiesce": "pause", "compression": { "level": 5 },
+              "rules": [{ "volume": "a", "quiesce": "none" }],
+              "overrides": { "prod db": { "quiesce": "stop", "volumes": { "include": ["x"] }, "rules": [{ "volume": "b", "quiesce": "pause" }] } }
+            }
+            """);
+        all.IsTemplate.ShouldBeTrue();
+        EnvironmentPolicy different = all.Overrides.ShouldHaveSingleItem().Value;
+        all.Overrides.Keys.ShouldBe(["prod db"]);
+        (different.Default.Quiesce, different.Default.CompressionLevel).ShouldBe((QuiescePolicy.Of(QuiesceMode.Stop), 5));
+        different.Volumes.Include.ShouldBe(["x"]);
+        different.Rules.Select(r => r.Volume).ShouldBe(["b", "a"]);
+    }
+
+    [Fact]
+    public void Overrides_go_with_all_environments_only_and_have_no_schedule_or_connection_of_their_own()
+    {
+        Wrong(() => With("\"overrides\": {}")).Problem.ShouldContain("no meaning for a single environment");
+        foreach (string key in new[] { "schedule", "connect", "overrides" })
+            Wrong(() => One($$$"""{ "connect": { "type": "portainer", "url": "https://p", "apiKey": "env:K", "environment": "*" }, "overrides": { "x": { "{{{key}}}": null } } }"""))
+                .JsonPath.ShouldBe($"$.environments.e.overrides.x.{key}");
+    }
+
+    [Fact]
     public void A_mutilated_policy_never_crashes_the_parser()
     {
         string good = File.ReadAllText(ExamplePolicyTests.Example);

@@ -112,9 +112,7 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     public Backends Open()
     {
         RunContext context = Context;
-        return new Backends(PolicyFile.Load(WritePolicy()),
-            e => Wiring.Production.Environment(e.Name, e.Connect, State, context),
-            s => OpenStore(s, context));
+        return (Wiring.Production with { Store = OpenStore }).Backends(context, PolicyFile.Load(WritePolicy()), State);
     }
 
     private ArchiveSnapshotStore OpenStore(StorePolicy policy, RunContext context)

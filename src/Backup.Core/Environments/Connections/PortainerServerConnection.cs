@@ -61,6 +61,8 @@ public static class PortainerServerConnection
         private PortainerEnvironment Choose(IReadOnlyList<PortainerEnvironment> all, PortainerServer server)
         {
             string wanted = policy.Environment;
+            if (wanted == PortainerConnectPolicy.AllEnvironments)
+                throw server.Refused($"the environments of {PortainerServer.Display(policy)} could not be listed a moment ago", "it answers again: run the command once more");
             if (all.FirstOrDefault(e => e.Name == wanted) is { } exact) return exact;
             PortainerEnvironment[] similar = [.. all.Where(e => string.Equals(e.Name, wanted, StringComparison.OrdinalIgnoreCase))];
             if (similar.Length == 1) return similar[0];

@@ -1,0 +1,63 @@
+using Backup.Environments.Connections;
+using Backup.Policies;
+
+namespace Backup.Running;
+
+/// <summary>Puts the environments that a Portainer has now in the place of the one entry of the policy that stands for them all.</summary>
+public static class TemplateExpansion
+{
+    private const int LongestName = 64;
+
+    /// <summary>One environment for each that can be backed up; what is left out, or meant for none, is warned of.</summary>
+    /// <param name="listed">What the Portainer has.</param>
+    /// <param name="written">The policy's other environments: their names are taken, and what they name in the same Portainer is theirs.</param>
+    public static IReadOnlyList<EnvironmentPolicy> Expand(
+        EnvironmentPolicy template, IReadOnlyList<ListedEnvironment> listed, IReadOnlyList<EnvironmentPolicy> written, RunContext context)
+    {
+        var connect = (PortainerConnectPolicy)template.Connect;
+        var taken = new HashSet<string>(written.Select(e => e.Name).Append(template.Name), StringComparer.Ordinal);
+        var expanded = new List<EnvironmentPolicy>();
+        foreach (ListedEnvironment one in listed.Where(l => !written.Any(w => Names(w.Connect, connect, l))))
+        {
+            if (one.Unusable is { } reason)
+            {
+                context.Events.Report(new RunEvent.Warning($"{template.Name}: {one.Name} {reason}: it is not backed up", "Reach its engine another way, as an environment of its own in the policy."));
+                continue;
+            }
+            EnvironmentPolicy settings = template.Overrides.GetValueOrDefault(one.Name, template);
+            expanded.Add(settings with
+            {
+                Name = Unique(one, template.Name, taken), Connect = connect with { Environment = one.Id }, Template = template.Name, Overrides = EnvironmentPolicy.NoOverrides,
+            });
+        }
+        if (expanded.Count == 0)
+            context.Events.Report(new RunEvent.Warning($"{template.Name}: this Portainer has no Docker environment left that can be backed up", "Use the API key of an administrator, who sees all of them."));
+        foreach (string idle in template.Overrides.Keys.Where(k => listed.All(l => l.Name != k)))
+            context.Events.Report(new RunEvent.Warning($"{template.Name}: the override for \"{idle}\" is for no environment of this Portainer",
+                Nearest.Hint(idle, listed.Select(l => l.Name))));
+        return expanded;
+    }
+
+    /// <summary>An entry of its own in the policy takes an environment out of the template.</summary>
+    private static bool Names(ConnectPolicy written, PortainerConnectPolicy template, ListedEnvironment one) =>
+        written is PortainerConnectPolicy own && own.Url == template.Url && (own.Environment == one.Id || string.Equals(own.Environment, one.Name, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Snapshots are found by it, so it must not depend on what else there is as long as Portainer's own names differ.</summary>
+    private static string Unique(ListedEnvironment one, string template, HashSet<string> taken)
+    {
+        string plain = Valid(one.Name);
+        foreach (string name in new[] { plain, $"{template}-{plain}", $"{template}-{plain}-{one.Id}" })
+            if (taken.Add(Cut(name, one.Id))) return Cut(name, one.Id);
+        throw new BackupException($"{template}: no name is left for {one.Name} of Portainer: the policy has environments of all that it could have",
+            "Give the environments of the policy other names.", FailureKind.Usage);
+    }
+
+    /// <summary>Names stand in ENV/VOLUME@TIME, in object keys and in unit names.</summary>
+    private static string Valid(string name)
+    {
+        string clean = string.Concat(name.Select(c => char.IsControl(c) || c is '/' or '@' or '\\' ? '-' : c)).Trim().TrimStart('-', '.');
+        return clean.Length > 0 ? clean : "environment";
+    }
+
+    private static string Cut(string name, string id) => name.Length <= LongestName ? name : $"{name[..(LongestName - id.Length - 1)].TrimEnd()}-{id}";
+}
