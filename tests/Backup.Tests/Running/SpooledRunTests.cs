@@ -75,9 +75,9 @@ public sealed class SpooledRunTests(EngineFixture engine, S3Fixture s3) : IClass
         {
             long before = Taken();
             using RunningProgram run = _scope.StartProgram("run");
-            while (Taken() - before < 20_000_000 && !run.Ended) await Task.Delay(10);
+            // A fast read fills the spool before the first part is made.
+            while ((Taken() - before < 20_000_000 || line.Hits == 0) && !run.Ended) await Task.Delay(10);
             run.Ended.ShouldBeFalse();
-            line.Hits.ShouldBeGreaterThan(0, "the line never hung");
             run.KillHard();
             await run.EndAsync();
             Directory.EnumerateFileSystemEntries(_scope.State).Select(Path.GetFileName).ShouldNotContain("spool");
