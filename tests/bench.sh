@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Speed and memory, paired with the native tools in one run; prints medians and ratios. Not a test: it judges nothing.
-#   tests/bench.sh [--quick]     --quick: a 256 MB volume and three pairs, to see that it works
+#   tests/bench.sh [--quick] [--downtime]     --quick: small volumes and three pairs, to see that it works; --downtime: only how long containers are held
 # Needs root; installs and starts what it needs, on loopback only, and removes it. Ratio = native time / our time: above 1.00 we are faster.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" = 0 ] || { echo "tests/bench.sh needs root: it starts a Docker engine." >&2; exit 2; }
-mb=1024 pairs=5 big=8192
-if [ "${1:-}" = --quick ]; then mb=256 pairs=3 big=1024; fi
+mb=1024 pairs=5 big=8192 held_mb=500 only=
+for option; do
+  case "$option" in
+    --quick) mb=256 pairs=3 big=1024 held_mb=100 ;;
+    --downtime) only=downtime ;;
+    *) echo "usage: tests/bench.sh [--quick] [--downtime]" >&2; exit 2 ;;
+  esac
+done
 
 export DEBIAN_FRONTEND=noninteractive
 unset AWS_CA_BUNDLE # rclone would refuse it
@@ -74,6 +80,61 @@ pair() { # LABEL NATIVE OURS [PREPARE]: alternating runs after one of each that 
 }
 rss() { /usr/bin/time -f '%M' -o "$work/rss" "$@" >/dev/null 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }; awk 'END { printf "%.0f MB", $1 * 1024 / 1000000 }' "$work/rss"; }
 
+dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
+tool() { dotnet tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll "$@"; }
+
+held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is ended as soon as it is back, for the upload may take long
+  local run
+  fresh
+  "$backup" --policy "$1" --json run "$2" --volume downtime >"$work/events" 2>"$work/err" & run=$!
+  while kill -0 $run 2>/dev/null && ! grep -q '"event":"resumed"' "$work/events"; do sleep 0.05; done
+  kill -TERM $run 2>/dev/null
+  wait $run
+  sed -n 's/.*"event":"resumed".*"seconds":\([0-9.]*\).*/\1/p' "$work/events" | awk 'NR == 1 { printf "%d\n", $1 * 1000; found = 1 } END { exit !found }' || { cat "$work/err" >&2; exit 1; }
+}
+row() { printf '  %-56s %7d ms   %6.2f x the bare read\n' "$1" "$(median <"$work/$2")" "$(median <"$work/$2.ratio")"; }
+note() { echo "$2" >>"$work/$1"; awk -v a="$2" -v b="$3" 'BEGIN { printf "%.3f\n", a / b }' >>"$work/$1.ratio"; }
+downtime() {
+  local i bare what slow
+  fill "$(volume downtime)" $held_mb
+  # It runs the host's own programs: nothing is pulled. KILL as stop signal, so that the native way does not wait for a shell that ignores TERM.
+  docker run -d --name writer --stop-signal KILL --network none -v downtime:/v -v /usr:/usr:ro -v /bin:/bin:ro -v /lib:/lib:ro -v /lib64:/lib64:ro bench-empty:1 \
+    /bin/sh -c 'while :; do date >/v/now; sleep 0.2; done' >/dev/null || exit 1
+  sed 's/"quiesce": "none"/"quiesce": "pause"/' "$BACKUP_POLICY" >"$work/held.json"
+  sed 's/:7491/:7492/' "$work/held.json" >"$work/held-slow.json"
+  tool throttle 7492 7491 1000000 & slow=$!
+  sleep 1
+  n_held() { get downtime >/dev/null; }
+  n_file() { docker stop writer && get downtime | zstd -q -3 -T0 >"$work/native.tar.zst" && docker start writer; }
+  n_slow() { docker stop writer && get downtime | zstd -q -3 -T0 | RCLONE_CONFIG_CEPH_ENDPOINT=http://127.0.0.1:7492 rclone rcat ceph:test/native.tar.zst && docker start writer; }
+  seconds n_held >/dev/null
+  held "$work/held.json" disk >/dev/null
+  for ((i = 0; i < pairs; i++)); do
+    for what in disk s3 slow file; do
+      sync; bare=$(seconds n_held) || exit 1; echo "$bare" >>"$work/held.bare"; sync
+      case $what in
+        disk | s3) note "held.$what" "$(held "$work/held.json" $what)" "$bare" ;;
+        slow) note held.slow "$(held "$work/held-slow.json" s3)" "$bare" ;;
+        file) note held.file "$(seconds n_file)" "$bare"; rm -f "$work/native.tar.zst" ;;
+      esac
+    done
+  done
+  note held.peer "$(seconds n_slow)" "$(median <"$work/held.bare")"
+  echo "downtime of a container, volume of $held_mb MB, $(nproc) cores, medians of $pairs (the last row: one)"
+  printf '  %-56s %7d ms\n' "bare read of the endpoint, nobody held" "$(median <"$work/held.bare")"
+  row "ours, pause, into a directory" held.disk
+  row "ours, pause, to S3" held.s3
+  row "ours, pause, to S3 behind an uplink of 1 MB/s" held.slow
+  row "native: stop, curl | zstd > file, start" held.file
+  row "native: stop, curl | zstd | rclone at 1 MB/s, start" held.peer
+  echo "  peak memory of the backup to S3 behind 1 MB/s: $(rss "$backup" --policy "$work/held-slow.json" -q run s3 --volume downtime)"
+  kill $slow
+  docker rm -f writer reader_downtime >/dev/null; docker volume rm downtime >/dev/null
+}
+# Each run writes into an empty place: what the run before it left is removed outside the time, on both sides.
+fresh() { rm -rf "$work/store" "$work/native.tar.zst"; }
+if [ "$only" = downtime ]; then downtime; exit; fi
+
 root=$(volume bench)
 fill "$root" $mb
 echo "volume: $(du -sm --apparent-size "$root" | cut -f 1) MiB in $(find "$root" -type f | wc -l) files; $(nproc) cores; $pairs pairs, medians"
@@ -83,8 +144,6 @@ n_disk() { get bench | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
 n_s3() { get bench | zstd -q -3 -T0 | rclone rcat ceph:test/native.tar.zst; }
 o_disk() { "$backup" -q run disk --volume bench; }
 o_s3() { "$backup" -q run s3 --volume bench; }
-# Each run writes into an empty place: what the run before it left is removed outside the time, on both sides.
-fresh() { rm -rf "$work/store" "$work/native.tar.zst"; }
 fresh_s3() { rclone -q purge ceph:test/bench 2>/dev/null; rclone -q deletefile ceph:test/native.tar.zst 2>/dev/null; sleep 3; }
 pair "backup to a directory / bare read of the endpoint" n_bare o_disk fresh
 pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk fresh
@@ -109,8 +168,6 @@ echo "peak memory (largest resident set of the process)"
 fresh; fresh_s3
 echo "  backup of $mb MB to a directory: $(rss "$backup" -q run disk --volume bench); to S3: $(rss "$backup" -q run s3 --volume bench)"
 echo "  restore of $mb MB: $(reset; rss "$backup" -q restore disk/bench --as target)"
-dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
-tool() { dotnet tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll "$@"; }
 tool throttle 7492 7491 20000000 & throttle=$!
 sed 's/:7491/:7492/' "$BACKUP_POLICY" >"$work/slow.json"
 sleep 1
@@ -120,6 +177,7 @@ fill "$(volume large)" "$big"
 echo "  backup of $big MB to a directory: $(rss "$backup" -q run disk --volume large); to S3: $(rss "$backup" -q run s3 --volume large)"
 docker rm -f reader_large >/dev/null; docker volume rm large >/dev/null
 
+downtime
 echo "start: backup --version, median of 11"
 for _ in 1 2 3 4 5 6 7 8 9 10 11; do seconds "$backup" --version; done | median | sed 's/$/ ms/'
 echo "list: backup snapshots over 2,000 snapshots in a directory store"
