@@ -24,10 +24,10 @@ chmod +x /usr/local/bin/systemctl
 ln -s "$(command -v systemd-analyze)" "$programs/" 2>/dev/null || true
 
 clean() {
-  docker rm -f readme_app >/dev/null 2>&1 || true
-  docker volume rm -f app_data app_data_copy >/dev/null 2>&1 || true
-  docker rmi -f readme-app:1 >/dev/null 2>&1 || true
-  rm -rf "$programs" /tmp/restored
+  docker rm -f readme_app shop-db-1 shop-newdb-1 >/dev/null 2>&1 || true
+  docker volume rm -f app_data app_data_copy shop_pgdata shop_pgdata_copy shop_newpgdata >/dev/null 2>&1 || true
+  docker rmi -f readme-app:1 readme/postgres:15 >/dev/null 2>&1 || true
+  rm -rf "$programs" /tmp/restored /tmp/dumps
 }
 trap clean EXIT
 clean; mkdir -p "$programs"; ln -sf "$(readlink -f "$(command -v dotnet || echo /usr/share/dotnet/dotnet)")" "$programs/dotnet"
@@ -42,6 +42,25 @@ for folder in /usr /lib /lib64 /bin; do [ ! -e "$folder" ] || binds+=(-v "$(read
 docker run -d --name readme_app --network none "${binds[@]}" -v app_data:/data readme-app:1 /bin/sh -c \
   'trap "exit 0" TERM; mkdir -p /data/etc; echo "answer = 42" > /data/etc/app.conf; while :; do date >> /data/log; sleep 0.1; done' >/dev/null
 until docker exec readme_app /bin/sh -c 'test -s /data/log' 2>/dev/null; do sleep 0.1; done
+
+# The shop's database and an empty one: PostgreSQL of this host's packages, under the name of the official image.
+head -c 1024 /dev/zero | docker import - readme/postgres:15 >/dev/null
+pg=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+for path in /sbin /etc/passwd /etc/group /etc/alternatives; do [ ! -e "$path" ] || binds+=(-v "$(readlink -f "$path"):$path:ro"); done
+database() { # NAME SERVICE VOLUME [LABEL]
+  docker volume create "$3" >/dev/null
+  docker run -d --name "$1" --network none "${binds[@]}" -v "$3:/var/lib/postgresql/data" -e PATH="$pg:/usr/bin:/bin:/usr/sbin:/sbin" -e POSTGRES_PASSWORD=secret \
+    --label com.docker.compose.project=shop --label com.docker.compose.service="$2" ${4:+--label "$4"} readme/postgres:15 /bin/sh -ec '
+    as="setpriv --reuid=postgres --regid=postgres --init-groups" data=/var/lib/postgresql/data
+    mkdir -p /tmp /run/postgresql /var/run; chmod 1777 /tmp; ln -sfn /run/postgresql /var/run/postgresql; chown postgres /run/postgresql $data; chmod 700 $data
+    if [ ! -s $data/PG_VERSION ]; then echo "$POSTGRES_PASSWORD" >/tmp/pw; chown postgres /tmp/pw; $as initdb -D $data --pwfile=/tmp/pw --auth=scram-sha-256 >/dev/null; fi
+    exec $as postgres -D $data -c listen_addresses=' >/dev/null
+  until sql "$1" 'select 1' >/dev/null 2>&1; do sleep 0.2; done
+}
+sql() { docker exec "$1" /bin/sh -ec 'PGPASSWORD=$POSTGRES_PASSWORD psql -XwAtq -U postgres -c "$0"' "$2"; }
+database shop-db-1 db shop_pgdata backup.dump=true
+database shop-newdb-1 newdb shop_newpgdata
+sql shop-db-1 'create table orders as select n from generate_series(1, 1000) n'
 
 prefix=readme-$$
 bucket() { sed -E "s#\"provider\": \"aliyun-oss\", \"region\": \"[^\"]*\", \"bucket\": \"[^\"]*\", \"prefix\": \"[^\"]*\"#\"provider\": \"ceph\", \"endpoint\": \"$BACKUP_TEST_S3_CEPH\", \"bucket\": \"test\", \"prefix\": \"$prefix\"#"; }
@@ -70,6 +89,8 @@ for ((i = 1; i <= blocks; i++)); do
 done
 [ "$ran" -ge 6 ] || { echo "README.md: only $ran blocks were found" >&2; exit 1; }
 
+[ "$(sql shop-newdb-1 'select count(*) from orders')" = 1000 ] || { echo "the dump was not loaded" >&2; exit 1; }
+grep -q 'database cluster dump complete' /tmp/dumps/postgres.sql || { echo "the dump was not written out" >&2; exit 1; }
 [ "$(cat /tmp/restored/etc/app.conf)" = "answer = 42" ] || { echo "the restored file differs" >&2; exit 1; }
 [ "$(docker volume inspect -f '{{.Labels.shop}}' app_data)" = readme ] || { echo "the volume's label was not restored" >&2; exit 1; }
 grep -q 'enable' /run/systemctl.calls || { echo "schedule install enabled nothing" >&2; exit 1; }

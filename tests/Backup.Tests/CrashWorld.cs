@@ -29,6 +29,7 @@ internal sealed class CrashWorld : IAsyncDisposable
     private readonly string _state = Directory.CreateDirectory(Path.Combine(Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), "sweep-" + Path.GetRandomFileName())).FullName;
     private readonly RecordingContext _events = new(new HastyTime());
     private readonly MemoryObjectStore _objects = new();
+    private TaskCompletionSource _locked = new(), _released = new();
     private int _calls;
     private int _at;
     private SweepFault _kind;
@@ -41,7 +42,31 @@ internal sealed class CrashWorld : IAsyncDisposable
         Engine.AddContainer("shop-db", mounts: "db:/data", labels: new Dictionary<string, string> { ["backup.before"] = "flush", ["backup.after"] = "unflush" });
         Engine.AddContainer("shop-web", mounts: "web:/www", labels: new Dictionary<string, string> { ["backup.quiesce"] = "stop" });
         Engine.AddContainer("shop-old", "exited", mounts: "web:/www");
+        Engine.AddVolume("cache", new TarItem("dump.rdb", Content: "REDIS…"));
+        Engine.AddContainer("redis", mounts: "cache:/data", labels: new Dictionary<string, string> { ["backup.dump"] = "true" });
+        Engine.AddVolume("books", new TarItem("ibdata1", Content: "pages"));
+        Engine.AddContainer("mariadb", mounts: "books:/var/lib/mysql");
+        Engine.OnOpenExec = (_, _) => new FakeOutput([.. "REDIS0011"u8, .. new byte[9000], 0xFF, 1, 2, 3, 4, 5, 6, 7, 8]);
+        Engine.ExecGoesOn = (_, command) => GoesOnAsync(ExecText.Name(command));
         Engine.Fault = EnvironmentFault;
+    }
+
+    /// <summary>As the scripts do: the session goes on until it is released, and whoever waits for its lock gives up in the end.</summary>
+    private Task GoesOnAsync(string script)
+    {
+        switch (script)
+        {
+            case "backup-mariadb-lock":
+                _locked.TrySetResult();
+                return _released.Task;
+            case "backup-mariadb-await-lock":
+                return Task.WhenAny(_locked.Task, Task.Delay(100));
+            case "backup-mariadb-release":
+                _released.TrySetResult();
+                (_locked, _released) = (new TaskCompletionSource(), new TaskCompletionSource());
+                break;
+        }
+        return Task.CompletedTask;
     }
 
     internal FakeEnvironment Engine { get; }

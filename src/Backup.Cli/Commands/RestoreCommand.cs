@@ -10,14 +10,14 @@ internal static class RestoreCommand
     {
         var reference = new Argument<string>("SNAPSHOT") { Description = "An id, a unique beginning of one, ENV/VOLUME or ENV/VOLUME@TIME" };
         var to = new Option<string?>("--to") { Description = "Into this environment instead of its own", HelpName = "ENV" };
-        var name = new Option<string?>("--as") { Description = "Under this volume name (or bind:/path) instead of its own", HelpName = "VOLUME" };
+        var name = new Option<string?>("--as") { Description = "Under this volume name (or bind:/path) instead of its own; of a dump, the container whose database takes it", HelpName = "NAME" };
         var paths = new Option<string[]>("--path")
         {
             Description = "Only this path and what is below it; may be repeated",
             HelpName = "P",
             DefaultValueFactory = _ => [],
         };
-        var directory = new Option<string?>("--output", "-o") { Description = "Extract into a directory of this host; - writes a tar to stdout", HelpName = "DIR" };
+        var directory = new Option<string?>("--output", "-o") { Description = "Extract into a directory of this host; - writes a tar, or the dump as it is, to stdout", HelpName = "DIR" };
         var overwrite = new Option<bool>("--overwrite") { Description = "Replace a target that is in use or not empty: its users are held, its content is replaced" };
         Option<bool> dryRun = Options.DryRun("Show the plan and stop");
         Option<TimeSpan> wait = Options.Wait();

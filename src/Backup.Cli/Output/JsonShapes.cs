@@ -48,7 +48,9 @@ internal sealed record DecisionJson(string Id, string Environment, string Volume
 internal sealed record EnvironmentPlanJson(
     string Environment, string Engine, IReadOnlyList<VolumePlanJson> Volumes, IReadOnlyList<SkippedJson> Skipped,
     IReadOnlyList<ProblemJson> Warnings, IReadOnlyList<DecisionJson> Retention, IReadOnlyList<GroupPlanJson> Groups,
-    IReadOnlyList<string> Missing);
+    IReadOnlyList<string> Missing, IReadOnlyList<DumpPlanJson> Dumps);
+
+internal sealed record DumpPlanJson(string Volume, string Container, string Store, string Preset, string Method, string Reason, long? ExpectedBytes, string ExpectedSource);
 
 internal sealed record PlanJson(IReadOnlyList<EnvironmentPlanJson> Environments, IReadOnlyList<FailureJson> Failures);
 

@@ -49,7 +49,11 @@ internal static class JsonShaping
         [.. e.Plan.Warnings.Select(w => new ProblemJson(w.Problem, w.Hint))],
         [.. e.Retention.Select(Shape)],
         [.. e.Plan.Groups.Select(Shape)],
-        [.. e.Plan.Missing.Select(m => m.ToString())]);
+        [.. e.Plan.Missing.Select(m => m.ToString())],
+        [.. e.Plan.Dumps.Select(Shape)]);
+
+    public static DumpPlanJson Shape(DumpStep d) => new(
+        d.Source.ToString(), d.Container.Name, d.Policy.Store, d.Preset.Name, d.Method.Words, d.Reason, d.ExpectedBytes, d.ExpectedSource);
 
     public static VolumePlanJson Shape(VolumeStep v) => new(
         v.Source.ToString(), v.Policy.Store, v.Consistency, v.Note, v.ExpectedBytes, v.ExpectedSource,

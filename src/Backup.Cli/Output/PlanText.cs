@@ -13,7 +13,7 @@ internal static class PlanText
         foreach (EnvironmentPlan environment in report.Environments)
         {
             BackupPlan plan = environment.Plan;
-            writer.WriteLine($"{plan.Environment}: {Text.Count(plan.Volumes.Count, "volume")} on {plan.Engine.HostName} (engine {plan.Engine.Version})");
+            writer.WriteLine($"{plan.Environment}: {Text.Count(plan.Volumes.Count, "volume")}{(plan.Dumps.Count == 0 ? "" : $" and {Text.Count(plan.Dumps.Count, "dump")}")} on {plan.Engine.HostName} (engine {plan.Engine.Version})");
             int number = 0;
             foreach (GroupStep group in plan.Groups)
             {
@@ -23,6 +23,8 @@ internal static class PlanText
             }
             foreach (SourceRef missing in plan.Missing)
                 ErrorText.Write(writer, "missing:", BackupPlan.WhyMissing(missing, plan.Environment), BackupPlan.MissingHint, "  ");
+            foreach (DumpStep dump in plan.Dumps) Dump(writer, ++number, dump);
+            foreach (RefusedSource refused in plan.Refused) ErrorText.Write(writer, $"cannot back up {Text.Plain(refused.Source.ToString())}:", Text.Plain(refused.Problem), refused.Hint, "  ");
             foreach (SkippedSource skipped in plan.Skipped) writer.WriteLine($"  skipped  {Text.Plain(skipped.Source.ToString())}: {skipped.Reason}");
             foreach (PlanWarning warning in plan.Warnings) ErrorText.Write(writer, "warning:", warning.Problem, warning.Hint, "  ");
             Retention(writer, environment.Retention, zone, verbose);
@@ -68,5 +70,13 @@ internal static class PlanText
         RetentionText.Write(writer, verbose ? decisions : [.. decisions.Where(d => !d.Keep)], zone, "    ");
     }
 
-    private static string Command(IReadOnlyList<string> words) => "'" + string.Join(' ', words) + "'";
+    private static void Dump(TextWriter writer, int number, DumpStep step)
+    {
+        string size = step.ExpectedBytes is { } bytes ? $"about {Text.Size(bytes)}, {step.ExpectedSource}" : $"size unknown, {step.ExpectedSource}";
+        writer.WriteLine($"  {number,2}. {Text.Plain(step.Source.ToString())} → {step.Policy.Store}");
+        writer.WriteLine($"        expect  {size}");
+        writer.WriteLine($"        dump    {Text.Plain(step.Container.Name)}: {step.Method.Words} ({Text.Plain(step.Reason)})");
+    }
+
+    private static string Command(IReadOnlyList<string> words) => "'" + ExecText.Name(words) + "'";
 }

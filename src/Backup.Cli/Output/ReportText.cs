@@ -52,9 +52,14 @@ internal static class ReportText
         if (report.Differences.Count > most) writer.WriteLine($"differs: and {report.Differences.Count - most} more");
         string what = $"{Text.Count(report.Files, "file")}, {Text.Size(report.Bytes)} from snapshot {Text.ShortId(report.Snapshot.Id)} to {report.Target} in {Text.Duration(report.Seconds)}"
             + (report.DowntimeSeconds > 0 ? $", downtime {Text.Duration(report.DowntimeSeconds)}" : "");
-        writer.WriteLine(report.Ok ? $"restored {what}, {(plan.OutputDirectory is null ? "read back and equal" : "every byte checked against the manifest")}" : $"NOT restored as it was: {what}");
+        writer.WriteLine(report.Ok ? $"restored {what}, {Proof(plan)}" : $"NOT restored as it was: {what}");
         if (report.NeedsPerson) writer.WriteLine("A container is still held back: look at it now, then run 'backup recover'.");
     }
+
+    private static string Proof(RestorePlan plan) =>
+        plan.OutputDirectory is not null ? "every byte checked against the manifest"
+        : plan.Load is not null ? "taken without an error"
+        : "read back and equal";
 
     public static void Write(TextWriter writer, RecoverReport report)
     {

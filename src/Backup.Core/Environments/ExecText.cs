@@ -1,15 +1,18 @@
 namespace Backup.Environments;
 
 /// <summary>Commands and what they wrote, in messages.</summary>
-internal static class ExecText
+public static class ExecText
 {
     private const int LongestReason = 600;
 
     /// <summary>
     /// The command as people know it: a script of several lines goes by the name it was given (<c>sh -c SCRIPT NAME …</c>), everything else by its words.
     /// </summary>
-    internal static string Name(IReadOnlyList<string> command) =>
-        command is [_, "-c", var script, var name, ..] && script.Contains('\n') ? name : string.Join(' ', command);
+    public static string Name(IReadOnlyList<string> command) =>
+        IsScript(command) ? command[3] : string.Join(' ', command);
+
+    /// <summary>A script of several lines, which nobody can type.</summary>
+    internal static bool IsScript(IReadOnlyList<string> command) => command is [_, "-c", var script, _, ..] && script.Contains('\n');
 
     /// <summary><c>": "</c> and the last words that a failed command wrote, standard error first; empty when it wrote nothing.</summary>
     internal static string Reason(string error, string output = "")

@@ -1,5 +1,6 @@
 using Backup.Environments;
 using Backup.Policies;
+using Backup.Quiescing;
 using Backup.Snapshots;
 
 namespace Backup.Planning;
@@ -23,7 +24,35 @@ public sealed record BackupPlan(
 
     public static string WhyMissing(SourceRef source, string environment) => $"volumes.include names \"{source}\", but {environment} has no such volume: it is not backed up.";
     public const string MissingHint = "Correct the name; or take it out of volumes.include, if it is gone for good.";
+
+    /// <summary>Databases that are dumped, after all groups.</summary>
+    public IReadOnlyList<DumpStep> Dumps { get; init; } = [];
+
+    /// <summary>Sources that are selected and cannot be backed up as the policy, or a label, says.</summary>
+    public IReadOnlyList<RefusedSource> Refused { get; init; } = [];
+
+    /// <summary>What containers have to be asked before this plan is sure.</summary>
+    public IReadOnlyList<PresetQuestion> Questions { get; init; } = [];
 }
+
+/// <summary>A database that writes all of itself to us while it runs.</summary>
+/// <param name="Reason">Who wants it, such as "policy: preset postgres".</param>
+/// <param name="ExpectedBytes">Size of the last dump's tar; null when there is none.</param>
+public sealed record DumpStep(
+    SourceRef Source,
+    ContainerFacts Container,
+    QuiescePreset Preset,
+    DumpMethod Method,
+    PresetOptions Options,
+    VolumePolicy Policy,
+    string Reason,
+    long? ExpectedBytes,
+    string ExpectedSource);
+
+public sealed record RefusedSource(SourceRef Source, string Problem, string Hint);
+
+/// <summary>A group planned once more, when it is reached; see <see cref="BackupPlan"/>.</summary>
+internal sealed record GroupAgain(GroupStep Group, IReadOnlyList<RefusedSource> Refused, IReadOnlyList<PresetQuestion> Questions);
 
 /// <summary>
 /// Sources that are one point in time: their containers are held together and once, all of them are read, then all containers come back. Sources
@@ -84,6 +113,9 @@ public sealed record QuiesceStep(ContainerFacts Container, QuiesceMode Mode, IRe
     /// <summary>Others of the same plan that it depends on: it is held before them, and they must be back before it is.</summary>
     public IReadOnlyList<Need> Needs { get; init; } = [];
 
+    /// <summary>Its preset says that the files stay good while it writes.</summary>
+    public bool Harmless { get; init; }
+
     /// <summary>False for a container that is left as it is.</summary>
     public bool DoesSomething => Mode != QuiesceMode.None || Hooks.Count > 0;
 }
@@ -96,7 +128,17 @@ public sealed record Need(string ContainerId, bool Healthy);
 /// <param name="Before">Run before the container is paused or stopped.</param>
 /// <param name="After">Run when it is back.</param>
 /// <param name="Timeout">Of each.</param>
-public sealed record Hook(IReadOnlyList<string>? Before, IReadOnlyList<string>? After, TimeSpan Timeout);
+public sealed record Hook(IReadOnlyList<string>? Before, IReadOnlyList<string>? After, TimeSpan Timeout)
+{
+    /// <summary>
+    /// Begun before <see cref="Before"/> and not waited for: it holds a lock until <see cref="After"/> ends it, and only its exit code 0 proves that the
+    /// lock was held all along. Null = none.
+    /// </summary>
+    public IReadOnlyList<string>? Session { get; init; }
+
+    /// <summary>What was read while it held is good only when <see cref="After"/>, too, succeeds.</summary>
+    public bool Proves { get; init; }
+}
 
 public sealed record SkippedSource(SourceRef Source, string Reason);
 

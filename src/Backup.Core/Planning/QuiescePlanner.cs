@@ -1,26 +1,38 @@
 using Backup.Environments;
 using Backup.Policies;
+using Backup.Quiescing;
 
 namespace Backup.Planning;
 
 /// <summary>Who is held back while the sources of a group are read, how, and in which order.</summary>
-internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warnings)
+internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers, List<PlanWarning> warnings)
 {
+    /// <summary>Added to the patience of a preset's script, which ends by itself.</summary>
+    private static readonly TimeSpan ScriptMargin = TimeSpan.FromSeconds(15);
+
     internal const string ModeLabel = "backup.quiesce", BeforeLabel = "backup.before", AfterLabel = "backup.after";
 
     private readonly Dependencies _dependencies = new(inventory.Containers);
     private readonly Writers _writers = new(inventory.Volumes);
 
+    internal List<ContainerFacts> WritersOf(SourceRef source) => [.. inventory.Containers.Where(c => c.HelperOfRun is null && _writers.Writes(c.Mounts, source))];
+
     /// <summary>What one source by itself asks for.</summary>
+    /// <exception cref="PresetException">A preset that was asked for by name cannot run.</exception>
     internal VolumeAsk Ask(VolumeStep step)
     {
-        List<ContainerFacts> writers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && _writers.Writes(c.Mounts, step.Source))];
+        List<ContainerFacts> writers = WritersOf(step.Source);
         List<ContainerFacts> running = [.. writers.Where(c => c.Running)];
         (string, string)? atRest = running.Count > 0 ? null
             : writers.Any(c => c.State == "paused") ? ("pause", "the containers that write to it are paused already")
             : ("stop", "no running container writes to it");
         step = step with { Writers = [.. running.Select(c => c.Id)] };
-        return new VolumeAsk(step, [.. running.Select(c => Step(c, step.Policy.Quiesce))], Projects(step, writers), atRest);
+        ContainerFacts? database = null;
+        if (step.Policy.Quiesce.Preset is { } preset && running.Count > 0)
+            database = PresetChoice.Database(running, preset.Name) ?? throw new PresetException(
+                $"the policy wants the preset {preset.Name}, and which of {string.Join(", ", running.Select(c => c.Name))} is that database is not known",
+                $"Add the label {PresetChoice.PresetLabel}={preset.Name} to its container.");
+        return new VolumeAsk(step, [.. running.Select(c => Step(c, step.Policy.Quiesce, c == database))], Projects(step, writers), atRest);
     }
 
     /// <summary>Who only reads a source does not draw it into his project, unless nobody else does.</summary>
@@ -48,7 +60,7 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
         List<string> idle = [.. ask.Writers.Select(w => w.Container)
             .Where(c => own.Find(s => s.Container.Id == c.Id) is not { } held || (held.Mode == QuiesceMode.None && held.Hooks.All(h => h.Before is null)))
             .Select(c => c.Name).Order(StringComparer.Ordinal)];
-        if (idle.Count > 0)
+        if (idle.Except(ask.Writers.Where(w => w.Harmless).Select(w => w.Container.Name)).Any())
             warnings.Add(new PlanWarning($"{ask.Step.Source} is read while {string.Join(", ", idle)} may write to it",
                 "Use \"quiesce\": \"pause\" or \"stop\", or hooks, unless its files stay good when they are copied in mid-write."));
         return ask.Step with { Quiesce = own, Consistency = idle.Count > 0 ? "none" : Consistency(own) };
@@ -66,8 +78,12 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
         : steps.All(s => s.Mode == QuiesceMode.Stop) ? "stop"
         : "pause";
 
-    private QuiesceStep Step(ContainerFacts container, QuiescePolicy policy)
+    private QuiesceStep Step(ContainerFacts container, QuiescePolicy policy, bool database)
     {
+        if (database) return Preset(container, new ChosenPreset(QuiescePresets.Named(policy.Preset!.Name)!, policy.Preset.Options, true, $"policy: preset {policy.Preset.Name}"));
+        bool labelled = container.Labels.ContainsKey(ModeLabel) || container.Labels.ContainsKey(BeforeLabel) || container.Labels.ContainsKey(AfterLabel);
+        if (policy.Auto && !labelled && PresetChoice.Of(container, warnings) is { } chosen) return Preset(container, chosen);
+
         string said;
         QuiesceMode mode;
         IReadOnlyList<string>? before = policy.Before, after = policy.After;
@@ -90,6 +106,27 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
             (mode, said) = (QuiesceMode.Pause, "started with --rm: paused instead of stopped, because a stop would delete it");
         return new QuiesceStep(container, mode, before is null && after is null ? [] : [new Hook(before, after, policy.HookTimeout)], said);
     }
+
+    private QuiesceStep Preset(ContainerFacts container, ChosenPreset chosen)
+    {
+        QuiescePreset preset = chosen.Preset;
+        if (answers.WhyNot(container, preset.Check, chosen.Options) is { } problem)
+        {
+            if (chosen.Explicit) throw new PresetException($"the preset {preset.Name} cannot run in {container.Name}: {problem}", Hint(preset));
+            var warning = new PlanWarning($"the preset {preset.Name} cannot run in {container.Name}: {problem}", $"It is only paused. {Hint(preset)} Or say \"quiesce\": \"pause\".");
+            if (!warnings.Contains(warning)) warnings.Add(warning);
+            return new QuiesceStep(container, QuiesceMode.Pause, [], $"auto: pause, because the preset {preset.Name} cannot run");
+        }
+        var hook = new Hook(preset.Before?.Command(chosen.Options), preset.After?.Command(chosen.Options), chosen.Options.Patience + ScriptMargin)
+        {
+            Session = preset.Session?.Command(chosen.Options), Proves = true,
+        };
+        return new QuiesceStep(container, preset.Mode, hook.Before is null && hook.After is null ? [] : [hook], chosen.Said) { Harmless = preset.Mode == QuiesceMode.None };
+    }
+
+    internal static string Hint(QuiescePreset preset) => preset.Takes.Contains("passwordFile")
+        ? "Its user and password are read from the image's own variables, or as \"user\" and \"passwordFile\" of the preset say."
+        : "Look at the container's log.";
 
     private (QuiesceMode, string) FromLabels(ContainerFacts container)
     {
@@ -121,6 +158,6 @@ internal sealed class QuiescePlanner(Inventory inventory, List<PlanWarning> warn
         public bool Equals(Hook? x, Hook? y) => x is not null && y is not null && Words(x) == Words(y);
         public int GetHashCode(Hook hook) => Words(hook).GetHashCode(StringComparison.Ordinal);
 
-        private static string Words(Hook hook) => string.Join('\0', [.. hook.Before ?? [], "\n", .. hook.After ?? []]);
+        private static string Words(Hook hook) => string.Join('\0', [.. hook.Session ?? [], "\n", .. hook.Before ?? [], "\n", .. hook.After ?? []]);
     }
 }

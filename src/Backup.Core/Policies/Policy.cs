@@ -186,12 +186,15 @@ public enum QuiesceMode
     Stop,
 }
 
-/// <summary><c>none</c>, <c>pause</c>, <c>stop</c>, <c>auto</c>, or hooks run by exec in the containers that mount the volume writable.</summary>
-/// <param name="Auto">The policy left it open: labels decide, else pause.</param>
+/// <summary><c>none</c>, <c>pause</c>, <c>stop</c>, <c>auto</c>, a preset, or hooks run by exec in the containers that mount the volume writable.</summary>
+/// <param name="Auto">The policy left it open: labels decide, else the image, else pause.</param>
 /// <param name="Before">Command run before <paramref name="Then"/>; null = none.</param>
 /// <param name="After">Command run when the containers are back.</param>
 public sealed record QuiescePolicy(bool Auto, QuiesceMode Then, IReadOnlyList<string>? Before, IReadOnlyList<string>? After, TimeSpan HookTimeout)
 {
+    /// <summary>The database that writes to the volume is held, or dumped, in its own way; others that write to it are left to their labels. Null = none is named.</summary>
+    public PresetPolicy? Preset { get; init; }
+
     public static readonly TimeSpan DefaultHookTimeout = TimeSpan.FromSeconds(30);
     public static QuiescePolicy Default { get; } = new(true, QuiesceMode.Pause, null, null, DefaultHookTimeout);
     public static QuiescePolicy Of(QuiesceMode mode) => new(false, mode, null, null, DefaultHookTimeout);

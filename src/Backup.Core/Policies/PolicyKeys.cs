@@ -32,6 +32,9 @@ internal static class PolicyKeys
     internal static readonly string[] Tls = ["ca", "cert", "key"];
     internal static readonly string[] Volumes = ["include", "exclude"];
     internal static readonly string[] Quiesce = ["before", "after", "timeout", "then"];
+    internal static readonly string[] Preset = ["preset", "method", "timeout", "user", "passwordFile", "databases", "files", "format"];
+    /// <summary>Those of a preset that only some presets take.</summary>
+    internal static readonly string[] PresetOptions = ["user", "passwordFile", "databases", "files", "format"];
     internal static readonly string[] Compression = ["level"];
     internal static readonly string[] Retention =
         ["keepLast", "keepHourly", "keepDaily", "keepWeekly", "keepMonthly", "keepYearly", "keep", "minimum"];
@@ -56,6 +59,7 @@ internal static class PolicyKeys
         ["tls"] = Tls,
         ["volumes"] = Volumes,
         ["hooks"] = Quiesce,
+        ["preset"] = Preset,
         ["compression"] = Compression,
         ["retention"] = Retention,
         ["slot"] = Slot,
@@ -88,6 +92,19 @@ internal static class PolicyKeys
         ["virtual"] = S3Addressing.Virtual,
         ["path"] = S3Addressing.Path,
         ["custom-domain"] = S3Addressing.CustomDomain,
+    };
+
+    internal static readonly IReadOnlyDictionary<string, PresetMethod> PresetMethods = new Dictionary<string, PresetMethod>
+    {
+        ["volume"] = PresetMethod.Volume,
+        ["dump"] = PresetMethod.Dump,
+        ["both"] = PresetMethod.Both,
+    };
+
+    internal static readonly IReadOnlyDictionary<string, DumpFormat> DumpFormats = new Dictionary<string, DumpFormat>
+    {
+        ["plain"] = DumpFormat.Plain,
+        ["custom"] = DumpFormat.Custom,
     };
 
     internal static readonly IReadOnlyDictionary<string, QuiesceMode> Modes = new Dictionary<string, QuiesceMode>

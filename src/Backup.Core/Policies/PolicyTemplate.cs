@@ -3,6 +3,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using Backup.Environments;
 using Backup.Planning;
+using Backup.Quiescing;
 
 namespace Backup.Policies;
 
@@ -11,11 +12,10 @@ public static class PolicyTemplate
 {
     public const string DefaultStorePath = "/var/backups/docker";
 
-    // Image name (the last part, without tag) → what people call it.
+    // Databases without a preset: image name (the last part, without tag) → what people call it.
     private static readonly (string Image, string Name)[] Databases =
     [
-        ("postgres", "PostgreSQL"), ("postgis", "PostgreSQL"), ("timescaledb", "PostgreSQL"), ("mysql", "MySQL"), ("mariadb", "MariaDB"), ("percona", "MySQL"),
-        ("mongo", "MongoDB"), ("redis", "Redis"), ("valkey", "Valkey"), ("rabbitmq", "RabbitMQ"), ("elasticsearch", "Elasticsearch"),
+        ("rabbitmq", "RabbitMQ"), ("elasticsearch", "Elasticsearch"),
         ("opensearch", "OpenSearch"), ("influxdb", "InfluxDB"), ("clickhouse", "ClickHouse"), ("cassandra", "Cassandra"), ("couchdb", "CouchDB"), ("etcd", "etcd"),
     ];
 
@@ -53,7 +53,7 @@ public static class PolicyTemplate
                 "store": "disk",
                 "schedule": "0 3 * * *", // minute hour day-of-month month day-of-week
                 "timeZone": {{Quote(zone)}},
-                "quiesce": "auto", // containers that write to a volume are paused while it is read, unless their labels say otherwise
+                "quiesce": "auto", // containers that write to a volume are paused while it is read, known databases by their preset; labels may say otherwise
                 "retention": { "keepDaily": 14, "keepWeekly": 8, "keepMonthly": 12, "minimum": 2 },
               },
               "environments": {
@@ -102,12 +102,21 @@ public static class PolicyTemplate
         {
             var users = inventory.Containers.Where(c => c.HelperOfRun is null && c.Mounts.Any(m => m.Kind == "volume" && m.Source == source.Name && m.Writable));
             foreach (ContainerFacts container in users.OrderBy(c => c.Name, StringComparer.Ordinal))
+            {
+                if (QuiescePresets.ForImage(container.Image) is { Mode: QuiesceMode.Pause } preset)
+                {
+                    string more = preset.Dump is null ? "" : $" For its dump as well: {{ \"preset\": \"{preset.Name}\", \"method\": \"both\" }}.";
+                    text.Append($"        // {Plain(container.Name)} is known by its image as {preset.Name}: {preset.Holding}.{more}\n");
+                    text.Append($"        {{ \"volume\": {Quote(source.Name)}, \"quiesce\": \"auto\" }},\n");
+                    break;
+                }
                 if (Database(container.Image) is { } database)
                 {
                     text.Append($"        // {database} in {Plain(container.Name)}: paused, its files are as after a power cut, from which it recovers by itself; \"stop\" for a clean shutdown.\n");
                     text.Append($"        {{ \"volume\": {Quote(source.Name)}, \"quiesce\": \"pause\" }},\n");
                     break;
                 }
+            }
         }
         return text.Length > 0 ? text.ToString() : "        // { \"volume\": \"some_volume\", \"quiesce\": \"stop\" },\n";
     }

@@ -99,8 +99,7 @@ internal sealed class SettingsReader
         }
         if (node.IsObject && node.Element.TryGetProperty("preset", out _))
         {
-            node.Problem("presets are not supported by this version", "Write before/after hooks, such as { \"before\": [\"sh\", \"-c\", \"…\"], \"after\": [\"sh\", \"-c\", \"…\"], \"then\": \"pause\" }.");
-            return null;
+            return PresetReader.Read(node) is { } preset ? QuiescePolicy.Default with { Preset = preset } : null;
         }
         if (node.Object("\"quiesce\"", PolicyKeys.Quiesce) is not { } section) return null;
         IReadOnlyList<string>? before = Command(section["before"]), after = Command(section["after"]);
@@ -127,7 +126,7 @@ internal sealed class SettingsReader
         return [.. words.Where(w => w.IsText).Select(w => w.Element.GetString()!)];
     }
 
-    private static TimeSpan? Timeout(PolicyNode? node)
+    internal static TimeSpan? Timeout(PolicyNode? node)
     {
         return node is null ? null : Limit(node, TimeSpan.FromMilliseconds(1), "Write 30s or 5m; one hour at most.");
     }

@@ -14,14 +14,21 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     private readonly Stack<Held> _hooks = new();
     private readonly List<QuiesceWindow> _windows = [];
     private readonly List<ReleaseFailure> _failures = [];
+    private readonly List<string> _unproved = [];
     private Held? _down;
     private ContainerFacts? _before;
     private Task<Recovery>? _recovery;
 
-    private sealed record Held(UndoEntry Entry, string How, DateTimeOffset From, long Started);
+    private sealed record Held(UndoEntry Entry, string How, DateTimeOffset From, long Started, Hook? Hook = null)
+    {
+        internal LockSession? Session { get; set; }
+    }
 
     internal IReadOnlyList<QuiesceWindow> Windows => _windows;
     internal IReadOnlyList<ReleaseFailure> Failures => _failures;
+
+    /// <summary>Why what was read meanwhile may not be what the preset promised.</summary>
+    internal IReadOnlyList<string> Unproved => _unproved;
 
     /// <summary>What is being done to hold it, as far as it was begun.</summary>
     internal Task Doing { get; set; } = Task.CompletedTask;
@@ -43,11 +50,14 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
         {
             cancel.ThrowIfCancellationRequested();
             IPreparedExec? before = hook.Before is null ? null : await scene.Environment.PrepareExecAsync(now.Id, hook.Before, cancel);
-            if (hook.After is not null) _hooks.Push(Write(now, UndoKind.Exec, "hook", hook, before?.Id));
+            Held? held = null;
+            if (hook.After is not null) _hooks.Push(held = Write(now, UndoKind.Exec, "hook", hook, before?.Id));
+            if (hook.Session is not null) held!.Session = LockSession.Begin(now, hook.Session, scene);
             if (before is null) continue;
             // As in HoldAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
             ExecResult result = await before.RunAsync(hook.Timeout, CancellationToken.None);
-            if (result.ExitCode != 0) throw Undoing.HookFailed(scene.Environment.Name, now.Name, "before", hook.Before!, result);
+            if (result.ExitCode != 0)
+                throw Undoing.HookFailed(scene.Environment.Name, now.Name, "before", hook.Before!, held?.Session is { } session ? await session.ExplainAsync(result) : result);
             scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, "hook"));
         }
     }
@@ -86,7 +96,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
             BeforeExec = beforeExec,
         };
         scene.Journal.Add(entry);
-        return new Held(entry, how, scene.Context.Now, scene.Context.Time.GetTimestamp());
+        return new Held(entry, how, scene.Context.Now, scene.Context.Time.GetTimestamp(), hook);
     }
 
     /// <summary>Waits for the end of what was begun, however it ended.</summary>
@@ -95,8 +105,17 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     internal async Task ReleaseAsync()
     {
         // A container that is not back cannot run its commands: they stay in the journal with it.
-        if (_down is { } down && !await UndoAsync(down)) return;
-        while (_hooks.TryPop(out Held? hook)) await UndoAsync(hook);
+        if (_down is { } down && !await UndoAsync(down))
+        {
+            if (_hooks.Any(h => h.Hook!.Proves)) _unproved.Add($"{Name} is not back, and whether its preset held could not be asked");
+            return;
+        }
+        while (_hooks.TryPop(out Held? hook))
+        {
+            bool undone = await UndoAsync(hook);
+            if (hook.Hook!.Proves && !undone) _unproved.Add($"{Name}: its preset did not end well");
+            if (hook.Session is not null && await hook.Session.WhyNotHeldAsync() is { } why) _unproved.Add($"{Name}: {why}");
+        }
     }
 
     /// <returns>False when it failed.</returns>

@@ -12,6 +12,9 @@ public sealed record QuiescePreset(string Name, IReadOnlyList<string> Images, st
     /// <summary>What is done to the container while its volume is read.</summary>
     public QuiesceMode Mode { get; init; } = QuiesceMode.Pause;
 
+    /// <summary>Which of the policy's options its scripts have a use for.</summary>
+    public IReadOnlyList<string> Takes { get; init; } = [];
+
     /// <summary>Says whether <see cref="Before"/> will work, changing nothing; null = there is nothing that could fail.</summary>
     public PresetScript? Check { get; init; }
 
@@ -48,6 +51,10 @@ public sealed record QuiescePreset(string Name, IReadOnlyList<string> Images, st
 /// <param name="Mark">What a whole dump looks like, besides exit code 0.</param>
 public sealed record DumpMethod(string Words, string FileName, PresetScript Check, PresetScript Write, DumpMark Mark)
 {
+    /// <summary>The script whose processes carry the id of the dump, so that they can be found and ended when it is given up.</summary>
+    /// <param name="id">Hex digits.</param>
+    public PresetScript WriteAs(string id) => Write with { Text = $"export BACKUP_DUMP={id}\n{Write.Text}" };
+
     /// <summary>Takes the dump from standard input; its exit code counts. Null = it cannot be loaded into a running server, see <see cref="LoadByHand"/>.</summary>
     public PresetScript? Load { get; init; }
 
@@ -68,7 +75,7 @@ public sealed record PresetScript(string Name, string Text)
     public IReadOnlyList<string> Command(PresetOptions options) =>
     [
         "/bin/sh", "-c", Presets.Shell.Prelude + Text, Name,
-        ((int)options.Patience.TotalSeconds).ToString(CultureInfo.InvariantCulture), options.User ?? "", options.PasswordFile ?? "", .. options.Databases, .. options.Files,
+        ((int)Math.Ceiling(options.Patience.TotalSeconds)).ToString(CultureInfo.InvariantCulture), options.User ?? "", options.PasswordFile ?? "", .. options.Databases, .. options.Files,
     ];
 }
 
@@ -87,25 +94,4 @@ public sealed record DumpMark(string Words, byte[] Head, byte[] Tail, int? FromE
         head.StartsWith(Head) && (FromEnd is { } at
             ? tail.Length >= at && tail[^at..].StartsWith(Tail)
             : tail.Length > 0 && tail.IndexOf(Tail) >= 0);
-}
-
-/// <summary>What the policy says to a preset's scripts.</summary>
-/// <param name="Patience">How long one step inside the container may take.</param>
-/// <param name="User">Null = as the image's own variables say.</param>
-/// <param name="PasswordFile">A file inside the container; null = the image's own variables.</param>
-/// <param name="Databases">Empty = all.</param>
-/// <param name="Files">For SQLite: its files inside the container.</param>
-public sealed record PresetOptions(
-    TimeSpan Patience, string? User, string? PasswordFile, IReadOnlyList<string> Databases, IReadOnlyList<string> Files, DumpFormat Format)
-{
-    public static readonly TimeSpan DefaultPatience = TimeSpan.FromSeconds(60);
-    public static PresetOptions Default { get; } = new(DefaultPatience, null, null, [], [], DumpFormat.Plain);
-}
-
-public enum DumpFormat
-{
-    /// <summary>What the preset's dump is by default: SQL, where the database speaks it.</summary>
-    Plain,
-    /// <summary>PostgreSQL's own, for pg_restore.</summary>
-    Custom,
 }

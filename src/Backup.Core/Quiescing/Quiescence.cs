@@ -36,6 +36,9 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
     /// <summary>Somebody else brought a container back while it was held: what was read meanwhile is not of one moment.</summary>
     public IReadOnlyList<string> Disturbed => [.. _holdings.Where(h => h.Disturbed).Select(h => h.Name)];
 
+    /// <summary>Presets whose promise could not be proved when they ended: what was read meanwhile must not become a snapshot.</summary>
+    public IReadOnlyList<string> Unproved => [.. _holdings.SelectMany(h => h.Unproved)];
+
     /// <summary>The longest window, seconds.</summary>
     public double DowntimeSeconds => Windows.Select(w => (w.Until - w.From).TotalSeconds).DefaultIfEmpty(0).Max();
 

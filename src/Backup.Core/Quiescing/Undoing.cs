@@ -40,6 +40,7 @@ internal static class Undoing
     {
         UndoKind.Unpause => $"docker unpause {entry.Container!.Name}",
         UndoKind.Start => $"docker start {entry.Container!.Name}",
+        UndoKind.Exec when ExecText.IsScript(entry.Command!) => $"backup recover, or docker restart {entry.Container!.Name}",
         UndoKind.Exec => $"docker exec {entry.Container!.Name} {string.Join(' ', entry.Command!.Select(Quote))}",
         _ => $"docker rm $(docker ps -aq --filter label={ContainerFacts.HelperLabel}={entry.Run})",
     };
@@ -140,7 +141,10 @@ internal static class Undoing
 
     internal static EnvironmentException HookFailed(string environment, string container, string which, IReadOnlyList<string> command, ExecResult result)
     {
-        string said = (result.Error.Trim() is { Length: > 0 } error ? error : result.Output.Trim()) is { Length: > 0 } text ? $": {text}" : "";
+        string said = ExecText.Reason(result.Error, result.Output);
+        if (ExecText.IsScript(command))
+            return new EnvironmentException(environment, $"{ExecText.Name(command)} in {container} ended with exit code {result.ExitCode}{said}",
+                $"Look at the container's log: docker logs {container}");
         return new EnvironmentException(environment, $"The {which} hook of {container} ended with exit code {result.ExitCode}{said}",
             $"Run it by hand: docker exec {container} {string.Join(' ', command.Select(Quote))}");
     }

@@ -38,6 +38,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
             {
                 (BackupPlan plan, _, IReadOnlyList<Snapshot> known) = await PlanAsync(policy, request, failures, cancel);
                 plans.Add(new EnvironmentPlan(plan, [.. RetentionOf(policy, known)]));
+                failures.AddRange(Refusals(plan));
             }
             catch (BackupException e) when (e.Kind == FailureKind.Failed)
             {
@@ -108,10 +109,11 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                 context.Events.Report(new RunEvent.VolumeSkipped(policy.Name, skipped.Source.ToString(), skipped.Reason));
             foreach (PlanWarning warning in plan.Warnings)
                 context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
-            context.Events.Report(new RunEvent.EnvironmentStarted(policy.Name, plan.Volumes.Count));
+            foreach (RunFailure failure in Refusals(plan)) tally.Add(failure);
+            context.Events.Report(new RunEvent.EnvironmentStarted(policy.Name, plan.Volumes.Count + plan.Dumps.Count));
             foreach (SourceRef missing in plan.Missing)
                 tally.Add(new RunFailure(policy.Name, missing.ToString(), BackupPlan.WhyMissing(missing, policy.Name), BackupPlan.MissingHint, "source"));
-            if (plan.Volumes.Count == 0) return;
+            if (plan.Volumes.Count + plan.Dumps.Count == 0) return;
 
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
@@ -124,6 +126,18 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                     GroupStep now = await GroupBackup.AsOfNowAsync(scene, Whole(group, scene), cancel);
                     foreach (MadeSnapshot made in await new GroupBackup(scene, backends, now).RunAsync(cancel))
                         await RetainAsync(policy, made.Snapshot, known, tally, cancel);
+                }
+                finally
+                {
+                    streams.Release();
+                }
+            }
+            foreach (DumpStep dump in plan.Dumps)
+            {
+                await streams.WaitAsync(cancel);
+                try
+                {
+                    if (await new DumpBackup(scene, backends, dump).RunAsync(cancel) is { } made) await RetainAsync(policy, made.Snapshot, known, tally, cancel);
                 }
                 finally
                 {
@@ -185,8 +199,12 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                 failures.Add(Blame.Failure(policy.Name, null, e));
             }
         }
-        return (Planner.Plan(policy, inventory, known, request.VolumeGlobs), inventory, known);
+        return (await ProbedPlan.MakeAsync(policy, backends.Environment(policy.Name), inventory, known, request.VolumeGlobs, cancel), inventory, known);
     }
+
+    /// <summary>What a person asked for by name and cannot be done: nothing else is done in its place.</summary>
+    private static IEnumerable<RunFailure> Refusals(BackupPlan plan) =>
+        plan.Refused.Select(r => new RunFailure(plan.Environment, r.Source.ToString(), r.Problem, r.Hint, "source"));
 
     internal static RunFailure DamagedFailure(string environment, DamagedManifest damaged) =>
         new(environment, null, $"A snapshot in store {damaged.Store} is damaged: {damaged.Key}: {damaged.Problem}",

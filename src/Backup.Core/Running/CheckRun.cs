@@ -22,18 +22,22 @@ public sealed class CheckRun(RunContext context, Backends backends)
         IReadOnlyList<EnvironmentPolicy> selected = await backends.SelectAsync(environments, cancel);
         foreach (EnvironmentPolicy policy in selected)
         {
+            IReadOnlyList<RefusedSource> refused = [];
             await TryAsync($"environment {policy.Name}", results, async () =>
             {
                 Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
-                BackupPlan plan = Planner.Plan(policy, inventory, [], null);
+                BackupPlan plan = await ProbedPlan.MakeAsync(policy, backends.Environment(policy.Name), inventory, [], [], cancel);
                 foreach (PlanWarning warning in plan.Warnings)
                     context.Events.Report(new RunEvent.Warning($"{policy.Name}: {warning.Problem}", warning.Hint));
                 if (plan.Missing.Count > 0)
                     throw new BackupException(string.Join(' ', plan.Missing.Select(m => BackupPlan.WhyMissing(m, policy.Name))), BackupPlan.MissingHint, FailureKind.NotFound);
+                refused = plan.Refused;
                 EngineFacts engine = inventory.Engine;
                 return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count} of {inventory.Volumes.Count} volumes selected"
+                    + (plan.Dumps.Count > 0 ? $", {plan.Dumps.Count} to be dumped" : "")
                     + (inventory.Through.Length > 0 ? $"; {inventory.Through}" : "");
             });
+            results.AddRange(refused.Select(r => new CheckResult($"{policy.Name}/{r.Source}", false, r.Problem, r.Hint)));
         }
 
         IEnumerable<string> stores = environments.Count == 0

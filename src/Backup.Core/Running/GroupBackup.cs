@@ -23,9 +23,11 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             IReadOnlyList<ContainerSight> now = await scene.Environment.ListContainersAsync(cancel);
             if (planned.Volumes.All(v => Running(scene, now, v).Select(c => c.Id).ToHashSet(StringComparer.Ordinal).SetEquals(v.Writers))) return planned;
             var warnings = new List<PlanWarning>();
-            GroupStep again = Planner.Again(planned, await scene.Environment.InspectAsync(cancel), warnings);
+            GroupAgain again = await ProbedPlan.AgainAsync(scene.Environment, planned, await scene.Environment.InspectAsync(cancel), warnings, cancel);
             foreach (PlanWarning warning in warnings) scene.Context.Events.Report(new RunEvent.Warning($"{scene.Environment.Name}: {warning.Problem}", warning.Hint));
-            return again;
+            foreach (RefusedSource refused in again.Refused)
+                scene.Tally.Add(new RunFailure(scene.Environment.Name, refused.Source.ToString(), refused.Problem, refused.Hint, "source"));
+            return again.Group;
         }
         catch (EnvironmentException)
         {
@@ -112,6 +114,8 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             await held.ReleaseAsync();
         }
         await SpoilAsync(volumes, held, now);
+        if (held.Unproved is [var first, ..])
+            await EachAsync(volumes, _ => Task.FromException(new BackupException($"What was read is not proved to be good: {first}.", "Look at the container's log, then run the backup again.")));
     }
 
     /// <summary>An engine that would not hold somebody is asked once more; by then everybody is back.</summary>

@@ -6,9 +6,9 @@ namespace Backup.Running;
 
 /// <param name="Snapshot">An id, a prefix, <c>ENV/VOLUME</c> or <c>ENV/VOLUME@TIME</c>.</param>
 /// <param name="ToEnvironment">Null = the snapshot's own.</param>
-/// <param name="AsVolume">Null = the snapshot's own name.</param>
+/// <param name="AsVolume">Null = the snapshot's own name. For a dump, the container whose database takes it.</param>
 /// <param name="Paths">Only these and what is below them; empty = everything.</param>
-/// <param name="OutputDirectory">Extract here instead of into an environment; <c>-</c> = a tar to standard output.</param>
+/// <param name="OutputDirectory">Extract here instead of into an environment; <c>-</c> = a tar, or the dump as it is, to standard output.</param>
 /// <param name="Overwrite">Replace what is there, and stop the containers that use it meanwhile.</param>
 public sealed record RestoreRequest(
     string Snapshot, string? ToEnvironment, string? AsVolume, IReadOnlyList<string> Paths, string? OutputDirectory, bool Overwrite);
@@ -38,6 +38,9 @@ public sealed record RestorePlan(
     IReadOnlyList<string> Notes)
 {
     public bool CreatesVolume => Creates is not null;
+
+    /// <summary>Set when a dump is loaded into a running database.</summary>
+    public DumpLoad? Load { get; init; }
 }
 
 /// <param name="Target">Where it went, for people.</param>

@@ -13,6 +13,11 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
     {
         Snapshot snapshot = await new SnapshotQuery(backends).ResolveAsync(request.Snapshot, cancel);
         await using SnapshotReader reader = await backends.Store(snapshot.Store).OpenAsync(snapshot, cancel);
+        if (SourceRef.Parse(snapshot.Volume).Kind == SourceKind.Dump)
+        {
+            if (request.OutputDirectory is not null && (request.ToEnvironment is not null || request.AsVolume is not null)) throw EitherOr();
+            return await new DumpRestore(context, backends).PlanAsync(request, snapshot, reader, cancel);
+        }
         IReadOnlyList<FileEntry>? entries = request.Paths.Count == 0 ? null : PathSelection.Choose(reader.Files, request.Paths);
         IReadOnlyList<FileEntry> all = entries ?? reader.Files;
         long files = all.Count(e => e.Type != FileType.Directory);
@@ -20,12 +25,14 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
 
         if (request.OutputDirectory is not null)
         {
-            if (request.ToEnvironment is not null || request.AsVolume is not null)
-                throw new BackupException("--output goes to a directory, --to and --as to an environment.", "Give one or the other.", FailureKind.Usage);
+            if (request.ToEnvironment is not null || request.AsVolume is not null) throw EitherOr();
             return new RestorePlan(snapshot, reader.Record, null, null, null, [], null, entries, files, bytes, request.OutputDirectory, request.Overwrite, []);
         }
         return await PlanTargetAsync(request, snapshot, reader, entries, files, bytes, cancel);
     }
+
+    private static BackupException EitherOr() =>
+        new("--output goes to a directory, --to and --as to an environment.", "Give one or the other.", FailureKind.Usage);
 
     private async Task<RestorePlan> PlanTargetAsync(
         RestoreRequest request, Snapshot snapshot, SnapshotReader reader, IReadOnlyList<FileEntry>? entries, long files, long bytes, CancellationToken cancel)

@@ -26,17 +26,43 @@ public sealed class RestoreRun(RunContext context, Backends backends)
             throw new BackupException($"The snapshot is not whole: {string.Join("; ", problems)}", "Choose another one: `backup snapshots`. Nothing was touched.");
 
         await using SnapshotReader reader = await store.OpenAsync(plan.Snapshot, cancel);
+        if (IsDump(plan)) return await RunDumpAsync(plan, reader, journal, started, cancel);
         return plan.OutputDirectory is { } directory
             ? await ExtractAsync(plan, reader, directory, started, cancel)
             : await FillAsync(plan, reader, journal ?? throw new ArgumentNullException(nameof(journal)), started, cancel);
     }
 
-    /// <summary>Writes the snapshot, or the chosen paths, as a tar. The bytes are proved before the last of them is written.</summary>
+    /// <summary>Writes the snapshot, or the chosen paths, as a tar; a dump as it is. The bytes are proved before the last of them is written.</summary>
     public async Task WriteTarAsync(RestorePlan plan, Stream output, CancellationToken cancel)
     {
         await using SnapshotReader reader = await backends.Store(plan.Snapshot.Store).OpenAsync(plan.Snapshot, cancel);
+        if (IsDump(plan))
+        {
+            await new DumpRestore(context, backends).WriteAsync(reader, output, plan, cancel);
+            return;
+        }
         await using Stream tar = await OpenAsync(plan, reader, cancel);
         await CopyAsync(tar, output, plan, plan.Snapshot.Environment, cancel);
+    }
+
+    private static bool IsDump(RestorePlan plan) => SourceRef.Parse(plan.Snapshot.Volume).Kind == SourceKind.Dump;
+
+    private async Task<RestoreReport> RunDumpAsync(RestorePlan plan, SnapshotReader reader, UndoJournal? journal, long started, CancellationToken cancel)
+    {
+        var restore = new DumpRestore(context, backends);
+        string target;
+        IReadOnlyList<string> notes = plan.Notes;
+        if (plan.Load is { } load)
+        {
+            string? holds = await restore.LoadAsync(plan, reader, journal ?? throw new ArgumentNullException(nameof(journal)), cancel);
+            target = $"the database in {load.Container.Name} in {plan.EnvironmentName}";
+            if (holds is not null) notes = [.. notes, $"It holds now: {holds}."];
+        }
+        else
+        {
+            target = await restore.ExtractAsync(plan, reader, cancel);
+        }
+        return new RestoreReport(plan.Snapshot, target, plan.Files, plan.Bytes, context.Time.GetElapsedTime(started).TotalSeconds, 0, [], notes, []);
     }
 
     private async Task<RestoreReport> ExtractAsync(RestorePlan plan, SnapshotReader reader, string directory, long started, CancellationToken cancel)

@@ -69,7 +69,8 @@ public sealed class StatusQuery(RunContext context, Backends backends)
             {
                 Inventory inventory = await backends.Environment(policy.Name).InspectAsync(cancel);
                 BackupPlan plan = Planner.Plan(policy, inventory, known, null);
-                expected = [.. plan.Volumes.Select(v => v.Source).Concat(plan.Missing).Order().Select(s => s.ToString())];
+                expected = [.. plan.Volumes.Select(v => v.Source).Concat(plan.Missing).Concat(plan.Dumps.Select(d => d.Source)).Concat(plan.Refused.Select(r => r.Source))
+                    .Distinct().Order().Select(s => s.ToString())];
             }
             catch (BackupException e) when (e.Kind == FailureKind.Failed)
             {

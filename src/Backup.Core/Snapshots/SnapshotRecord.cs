@@ -22,7 +22,21 @@ public sealed record SnapshotRecord(
     string RunId)
 {
     public const string Redacted = "(left out: a secret)";
+
+    /// <summary>How it was dumped; null for volumes and bind mounts.</summary>
+    public DumpRecord? Dump { get; init; }
 }
+
+/// <summary>What a later load has to know about a dump.</summary>
+/// <param name="Preset">Such as <c>postgres</c>.</param>
+/// <param name="FileName">Of the dump as one file.</param>
+/// <param name="Method">How it was made, for people.</param>
+/// <param name="Format"><c>plain</c> or <c>custom</c>.</param>
+/// <param name="User">As the policy said; null = by the image's own variables.</param>
+/// <param name="PasswordFile">A path inside the container, as the policy said.</param>
+/// <param name="Databases">Empty = all.</param>
+public sealed record DumpRecord(
+    string Preset, string FileName, string Method, string Format, string? User, string? PasswordFile, IReadOnlyList<string> Databases, IReadOnlyList<string> Files);
 
 /// <summary>A container that mounts the source.</summary>
 public sealed record ConsumerRecord(

@@ -50,7 +50,7 @@ public sealed record DatabaseKind(string Repository, string Tag, string DataPath
 
     /// <summary>With a snapshot file alone, as the official image has it.</summary>
     public static DatabaseKind Redis { get; } = new("redis", "7", "/data",
-        Prepare + $$"""chown redis /data; cd /data; exec {{As("redis")}} redis-server --dir /data --save "" --requirepass "$REDIS_PASSWORD" $REDIS_OPTIONS""",
+        Prepare + $$"""chown -R redis /data; cd /data; exec {{As("redis")}} redis-server --dir /data --save "" --requirepass "$REDIS_PASSWORD" $REDIS_OPTIONS""",
         "test \"$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli PING)\" = PONG",
         new Dictionary<string, string> { ["REDIS_PASSWORD"] = Password, ["REDIS_OPTIONS"] = "" });
 

@@ -1,5 +1,6 @@
 using System.Text;
 using Backup.Environments;
+using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Tests.Environments;
 using Shouldly;

@@ -1,4 +1,5 @@
 using System.Text;
+using Backup.Policies;
 using Backup.Quiescing;
 using Backup.Tests.Environments;
 using Backup.Tests.Golden;

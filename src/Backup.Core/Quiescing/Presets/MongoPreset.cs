@@ -5,6 +5,7 @@ internal static class MongoPreset
     internal static QuiescePreset Row { get; } = new("mongodb", ["mongo", "mongodb", "mongodb-community-server", "mongodb-enterprise-server", "percona-server-mongodb"],
         "fsyncLock, then pause, then fsyncUnlock")
     {
+        Takes = ["user", "passwordFile", "databases"],
         Check = new("backup-mongodb-check", Client + """
             need mongosh
             js "if (admin.currentOp().fsyncLock === true) { print('the server is fsync-locked already'); quit(1); }"

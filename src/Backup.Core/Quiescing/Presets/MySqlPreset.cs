@@ -11,6 +11,7 @@ internal static class MySqlPreset
     private static QuiescePreset Row(string name, IReadOnlyList<string> images) => new(name, images,
         "FLUSH TABLES WITH READ LOCK, then pause: what is not transactional is closed cleanly, too")
     {
+        Takes = ["user", "passwordFile", "databases"],
         Check = new($"backup-{name}-check", Client + """
             find_client
             ask "select 1" >/dev/null

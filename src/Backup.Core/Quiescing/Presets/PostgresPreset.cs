@@ -9,6 +9,7 @@ internal static class PostgresPreset
         ["postgres", "postgresql", "postgis", "timescaledb", "timescaledb-ha", "pgvector", "postgresql-repmgr", "pgvecto-rs"],
         "CHECKPOINT, then pause: after a restore the server replays no more than the last seconds of its log")
     {
+        Takes = ["user", "passwordFile", "databases", "format"],
         Check = new("backup-postgres-check", Client + """
             need psql
             ask "select 1" >/dev/null

@@ -9,6 +9,7 @@ internal static class RedisPreset
     private static QuiescePreset Row(string name, IReadOnlyList<string> images) => new(name, images,
         "BGSAVE and its success, or with an append-only file the end of its rewriting; then pause")
     {
+        Takes = ["user", "passwordFile"],
         Check = new($"backup-{name}-check", Client + """
             [ -n "$(info rdb_last_bgsave_status)" ] || fail "the server does not answer INFO: $(cli PING 2>&1 | head -n 1)"
             """),

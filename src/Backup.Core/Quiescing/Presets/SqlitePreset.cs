@@ -8,6 +8,7 @@ internal static class SqlitePreset
     internal static QuiescePreset Row { get; } = new("sqlite", [],
         "a copy by .backup beside each file, checked; then pause. The copies are removed afterwards")
     {
+        Takes = ["files"],
         Check = new("backup-sqlite-check", Files + """
             for file; do [ -f "$file" ] || fail "there is no $file in the container"; sqlite3 "$file" "select 1 from sqlite_master limit 1" >/dev/null; done
             """),

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Backup.Environments;
 using Backup.Stores;
 
@@ -24,12 +25,15 @@ internal sealed record Manifest(
     internal const string FormatName = "backup-archive";
     internal const int Version = 1;
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DumpRecord? Dump { get; init; }
+
     internal ArchiveKeys Keys() => ArchiveKeys.Of(Environment, Source, TakenAt, Id);
 
     internal StoredObject Data() => Objects[0];
     internal StoredObject Index() => Objects[1];
 
-    internal SnapshotRecord Record() => new(Id, Environment, Source, TakenAt, Volume, Consumers, Engine, Quiesce, ToolVersion, RunId);
+    internal SnapshotRecord Record() => new(Id, Environment, Source, TakenAt, Volume, Consumers, Engine, Quiesce, ToolVersion, RunId) { Dump = Dump };
 
     /// <param name="manifestSize">Bytes of the manifest itself.</param>
     internal Snapshot Snapshot(string store, long manifestSize) =>

@@ -135,7 +135,7 @@ internal sealed class StagedArchive : StagedSnapshot
             new TarFacts(tarBytes, Convert.ToHexStringLower(_tarHash.GetCurrentHash()), _scan.Entries, _scan.Files),
             new CompressionFacts("zstd-seekable", _level, FrameBytes, _frames.Count),
             objects,
-            record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId);
+            record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId) { Dump = record.Dump };
         byte[] bytes = ManifestJson.Write(manifest);
         await _store.PutAsync(_keys.Manifest, bytes, cancel).ConfigureAwait(false);
         _committed = true;

@@ -1,0 +1,112 @@
+using Backup.Environments;
+using Backup.Planning;
+using Backup.Quiescing;
+using Backup.Quiescing.Presets;
+using Backup.Snapshots;
+using Backup.Streams;
+
+namespace Backup.Running;
+
+/// <summary>A snapshot of what a database's own dump writes, while it runs. Nobody is held back for it.</summary>
+internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep step)
+{
+    private static readonly TimeSpan EndingTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly string _source = step.Source.ToString();
+
+    /// <summary>Null when it failed, which is in the tally then.</summary>
+    internal async Task<MadeSnapshot?> RunAsync(CancellationToken cancel)
+    {
+        if (scene.Journal.IsBroken(scene.Environment.Name, _source))
+        {
+            scene.Tally.Add(new RunFailure(scene.Environment.Name, _source, $"A restore into {_source} began to replace its content and did not finish: it is not dumped.",
+                "Restore it again with --overwrite. If it is well as it is, delete the journal in the state directory.", "source"));
+            return null;
+        }
+        try
+        {
+            return await MakeAsync(cancel);
+        }
+        catch (BackupException e)
+        {
+            scene.Tally.Add(Blame.Failure(scene.Environment.Name, _source, e));
+            return null;
+        }
+    }
+
+    private async Task<MadeSnapshot> MakeAsync(CancellationToken cancel)
+    {
+        string id = scene.Context.NewId();
+        DateTimeOffset takenAt = scene.Context.Now;
+        long started = scene.Context.Time.GetTimestamp();
+        scene.Context.Events.Report(new RunEvent.VolumeStarted(scene.Environment.Name, _source, step.ExpectedBytes));
+
+        await using StagedSnapshot staged = await backends.Store(step.Policy.Store).BeginAsync(
+            id, scene.Environment.Name, _source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
+        await WriteAsync(staged, id, takenAt, cancel);
+        Snapshot snapshot = await staged.CommitAsync(Record(id, takenAt), cancel);
+
+        WarnOfDrop(snapshot);
+        var made = new MadeSnapshot(snapshot, 0);
+        scene.Tally.Add(made);
+        scene.Context.Events.Report(new RunEvent.SnapshotMade(snapshot, 0, scene.Context.Time.GetElapsedTime(started).TotalSeconds));
+        return made;
+    }
+
+    /// <summary>A dump goes on in its container when nobody listens any more: what ends it is in the journal before it begins.</summary>
+    private async Task WriteAsync(StagedSnapshot staged, string id, DateTimeOffset takenAt, CancellationToken cancel)
+    {
+        ContainerFacts now = await scene.Environment.FindContainerAsync(step.Container.Id, cancel)
+            ?? await scene.Environment.FindContainerAsync(step.Container.Name, cancel) ?? throw new EnvironmentException(
+            scene.Environment.Name, $"{step.Container.Name} is gone", "Start it, or correct the policy, and run the backup again.");
+        string[] end = ["/bin/sh", "-c", Shell.EndDump, "backup-end-dump", id];
+        var undo = new UndoEntry(scene.Context.NewId(), scene.Facts.RunId, scene.Environment.Name, UndoKind.Exec, HeldContainer.Of(now), end,
+            EndingTimeout.TotalSeconds, scene.Context.Now, Restore: null);
+        scene.Journal.Add(undo);
+        try
+        {
+            Stream output = await scene.Environment.OpenExecAsync(now.Id, step.Method.WriteAs(id).Command(step.Options), cancel);
+            await using var tar = new DumpTarStream(output, step.Method.FileName, step.Method.Mark, takenAt);
+            await staged.WriteTarAsync(tar, new ByteProgress(scene.Context, scene.Environment.Name, _source, step.ExpectedBytes), cancel);
+        }
+        finally
+        {
+            await EndAsync(undo);
+        }
+    }
+
+    private async Task EndAsync(UndoEntry undo)
+    {
+        using var deadline = new CancellationTokenSource(EndingTimeout, scene.Context.Time);
+        try
+        {
+            await Undoing.UndoAsync(undo, scene.Environment, scene.Context, deadline.Token);
+            scene.Journal.Done(undo);
+        }
+        catch (Exception e) when (e is BackupException or OperationCanceledException)
+        {
+            scene.Context.Events.Report(new RunEvent.Warning($"{step.Container.Name}: whether the dump has ended there could not be seen: {e.Message}",
+                "The next run or `backup recover` ends what is left of it."));
+        }
+    }
+
+    /// <summary>A whole dump of the wrong, or an emptied, database looks like this.</summary>
+    private void WarnOfDrop(Snapshot made)
+    {
+        if (step.ExpectedBytes is { } before && made.Bytes < before / 2)
+            scene.Context.Events.Report(new RunEvent.Warning($"{_source} has shrunk from {before} to {made.Bytes} bytes since {step.ExpectedSource}.",
+                "If that is not what happened to the database, look at what the dump holds before retention removes the older ones."));
+    }
+
+    private SnapshotRecord Record(string id, DateTimeOffset takenAt)
+    {
+        ContainerFacts c = step.Container;
+        var consumer = new ConsumerRecord(c.Name, c.Id, c.Image, c.ImageId, c.ImageDigest, c.ComposeProject, c.ComposeService, "", true);
+        return new SnapshotRecord(id, scene.Environment.Name, _source, takenAt, null, [consumer], scene.Facts.Engine, new QuiesceRecord("dump", 0, []),
+            scene.Facts.ToolVersion, scene.Facts.RunId)
+        {
+            Dump = new DumpRecord(step.Preset.Name, step.Method.FileName, step.Method.Words, step.Options.Format.ToString().ToLowerInvariant(),
+                step.Options.User, step.Options.PasswordFile, step.Options.Databases, step.Options.Files),
+        };
+    }
+}
