@@ -19,6 +19,16 @@ public enum SweepFault
     DiesAfter,
 }
 
+public enum SweepScene
+{
+    /// <summary>Two volumes, each alone: one with hooks, one whose user is stopped.</summary>
+    Alone,
+    /// <summary>One point in time of three volumes: shared writers that are paused, stopped and hooked, one of which needs another to be healthy.</summary>
+    Group,
+    /// <summary>The same, and the downtime's limit is over in the middle of the read.</summary>
+    Budget,
+}
+
 /// <summary>
 /// One engine and one store that outlive the "processes" working on them. Every call of both is counted in one row; one of them can fail, or be the
 /// moment at which the process dies: from then on nothing of it reaches engine or store any more.
@@ -27,18 +37,31 @@ internal sealed class CrashWorld : IAsyncDisposable
 {
     // Each of the sweep's many runs fsyncs its journal: not on a disk.
     private readonly string _state = Directory.CreateDirectory(Path.Combine(Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), "sweep-" + Path.GetRandomFileName())).FullName;
-    private readonly RecordingContext _events = new(new HastyTime());
+    private readonly SweepTime _time = new();
+    private readonly RecordingContext _events;
+    private readonly SweepScene _scene;
+    private readonly Dictionary<string, string> _states;
     private readonly MemoryObjectStore _objects = new();
     private TaskCompletionSource _locked = new(), _released = new();
     private int _calls;
     private int _at;
     private SweepFault _kind;
 
-    internal CrashWorld()
+    internal CrashWorld(SweepScene scene = SweepScene.Alone)
     {
+        _scene = scene;
+        _events = new RecordingContext(_time);
         Engine = new FakeEnvironment("local", _events.Run) { HasShellImage = true };
         Engine.AddVolume("db", new TarItem("table", Content: "rows"), new TarItem("log", Content: new string('x', 5000)));
         Engine.AddVolume("web", new TarItem("index.html", Content: "hello"));
+        if (scene == SweepScene.Alone) AddStrangers();
+        else AddProject();
+        _states = Engine.Containers.ToDictionary(c => c.Id, c => c.State);
+        Engine.Fault = EnvironmentFault;
+    }
+
+    private void AddStrangers()
+    {
         Engine.AddContainer("shop-db", mounts: "db:/data", labels: new Dictionary<string, string> { ["backup.before"] = "flush", ["backup.after"] = "unflush" });
         Engine.AddContainer("shop-web", mounts: "web:/www", labels: new Dictionary<string, string> { ["backup.quiesce"] = "stop" });
         Engine.AddContainer("shop-old", "exited", mounts: "web:/www");
@@ -48,7 +71,6 @@ internal sealed class CrashWorld : IAsyncDisposable
         Engine.AddContainer("mariadb", mounts: "books:/var/lib/mysql");
         Engine.OnOpenExec = (_, _) => new FakeOutput([.. "REDIS0011"u8, .. new byte[9000], 0xFF, 1, 2, 3, 4, 5, 6, 7, 8]);
         Engine.ExecGoesOn = (_, command) => GoesOnAsync(ExecText.Name(command));
-        Engine.Fault = EnvironmentFault;
     }
 
     /// <summary>As the scripts do: the session goes on until it is released, and whoever waits for its lock gives up in the end.</summary>
@@ -68,6 +90,23 @@ internal sealed class CrashWorld : IAsyncDisposable
         }
         return Task.CompletedTask;
     }
+
+    private void AddProject()
+    {
+        Engine.AddVolume("pics", new TarItem("a.png", Content: "pixels"));
+        Engine.AddContainer("shop-app", mounts: ["db:/data", "pics:/pics"], labels: Labels("app", "stop", ("com.docker.compose.depends_on", "db:service_healthy:false")));
+        ContainerFacts db = Engine.AddContainer("shop-db", mounts: "db:/data", labels: Labels("db", "stop", ("backup.before", "flush"), ("backup.after", "unflush")));
+        Engine.Meddle(db.Id, c => c with { Health = "healthy" });
+        Engine.HealthOf = _ => "healthy";
+        Engine.AddContainer("shop-web", mounts: "web:/www", labels: Labels("web", "pause", ("backup.before", "drain"), ("backup.after", "open")));
+        Engine.AddContainer("shop-old", "exited", mounts: "web:/www", labels: Labels("old", "pause"));
+
+        static Dictionary<string, string> Labels(string service, string quiesce, params (string Key, string Value)[] more) =>
+            more.Append(("com.docker.compose.project", "shop")).Append(("com.docker.compose.service", service)).Append(("backup.quiesce", quiesce)).ToDictionary(p => p.Item1, p => p.Item2);
+    }
+
+    /// <summary>The sources that every run makes a snapshot of.</summary>
+    internal IReadOnlyList<string> Volumes => _scene == SweepScene.Alone ? ["books", "cache", "db", "dump:redis", "web"] : ["db", "pics", "web"];
 
     internal FakeEnvironment Engine { get; }
     internal MemoryObjectStore Objects => _objects;
@@ -122,8 +161,7 @@ internal sealed class CrashWorld : IAsyncDisposable
 
     internal void ContainersAreAsBefore(string because)
     {
-        foreach (ContainerFacts container in Engine.Containers)
-            container.State.ShouldBe(container.Name == "shop-old" ? "exited" : "running", $"{because}: {container.Name}");
+        foreach (ContainerFacts container in Engine.Containers) container.State.ShouldBe(_states[container.Id], $"{because}: {container.Name}");
         Engine.LiveHelpers.ShouldBe(0, $"{because}: helpers were left");
     }
 
@@ -135,9 +173,10 @@ internal sealed class CrashWorld : IAsyncDisposable
 
     private async Task<Process> StartAsync()
     {
-        Policy policy = PolicyFile.Parse("""
+        string limit = _scene == SweepScene.Budget ? $"\"maxDowntime\": \"{SweepTime.Limit.TotalMinutes}m\", \"whenExceeded\": \"keep\"," : "";
+        Policy policy = PolicyFile.Parse($$"""
             { "stores": { "memory": { "type": "directory", "path": "/nowhere" } },
-              "defaults": { "timeZone": "UTC", "retention": { "keepLast": 2 } },
+              "defaults": { {{limit}} "timeZone": "UTC", "retention": { "keepLast": 2 } },
               "environments": { "local": { "connect": "unix:///nowhere.sock" } } }
             """, "/etc/backup/backup.json");
         RunContext context = _events.Run;
@@ -169,7 +208,10 @@ internal sealed class CrashWorld : IAsyncDisposable
 
     private EnvironmentFault? EnvironmentFault(EnvironmentCall call)
     {
-        if (!Step($"engine {call.Operation} {call.Subject}")) return Dead ? new EnvironmentFault.Before(new ProcessDeath("dead already")) : null;
+        if (!Step($"engine {call.Operation} {call.Subject}"))
+            return Dead ? new EnvironmentFault.Before(new ProcessDeath("dead already"))
+                : _scene == SweepScene.Budget && call is { Operation: "open", Subject: "pics" } ? new EnvironmentFault.Stalls(UntilBackAsync())
+                : null;
         var failure = new EnvironmentException("local", "planted", "This fault was planted by a test.");
         return _kind switch
         {
@@ -180,6 +222,13 @@ internal sealed class CrashWorld : IAsyncDisposable
         };
     }
 
+    /// <summary>The limit is over now; the read goes on when all are back, or cannot come back.</summary>
+    private async Task UntilBackAsync()
+    {
+        _time.LimitIsOver();
+        for (int i = 0; i < 100 && Engine.Containers.Any(c => c.State != _states[c.Id]); i++) await Task.Delay(10);
+    }
+
     /// <summary>Counts a call; true when it is the armed one.</summary>
     private bool Step(string what)
     {
@@ -188,5 +237,28 @@ internal sealed class CrashWorld : IAsyncDisposable
         Hit = true;
         Dead = _kind is SweepFault.DiesBefore or SweepFault.DiesAfter;
         return true;
+    }
+
+    /// <summary>Back-off pauses end at once, and the limit of the downtime is over when the test says so.</summary>
+    private sealed class SweepTime : TimeProvider
+    {
+        internal static readonly TimeSpan Limit = TimeSpan.FromMinutes(47);
+        private static readonly TimeProvider Hasty = new HastyTime();
+        private readonly Lock _gate = new();
+        private (TimerCallback Callback, object? State)? _limit;
+
+        internal void LimitIsOver()
+        {
+            (TimerCallback Callback, object? State)? limit;
+            lock (_gate) limit = _limit;
+            limit?.Callback(limit.Value.State);
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            if (dueTime == Limit)
+                lock (_gate) _limit = (callback, state);
+            return Hasty.CreateTimer(callback, state, dueTime, period);
+        }
     }
 }
