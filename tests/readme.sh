@@ -3,7 +3,7 @@
 # /var/lib/backup, /var/backups, /usr/local/bin, /etc/systemd/system and /run/docker.sock are this run's alone.
 # Needs root, and the engine and the S3 server that tests/run.sh starts:
 #   BACKUP_TEST_ENGINE=unix:///…/docker.sock BACKUP_TEST_S3_CEPH=http://127.0.0.1:PORT tests/readme.sh
-# What differs from the page: the address of the bucket, and a stand-in for `systemctl`, because no systemd runs here. The blocks that start
+# What differs from the page: the addresses of the bucket and of Portainer, and a stand-in for `systemctl`, because no systemd runs here. The blocks that start
 # the quickstart and the tests themselves are left to their own tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,13 +23,21 @@ printf '#!/bin/sh\necho "systemctl $*" >>/run/systemctl.calls\n' >/usr/local/bin
 chmod +x /usr/local/bin/systemctl
 ln -s "$(command -v systemd-analyze)" "$programs/" 2>/dev/null || true
 
+# A Portainer with one environment, "shop", behind an agent; both are the strict ones of the tests, over the same engine.
+export PORTAINER_API_KEY=ptr_cmVhZG1l
+dotnet build tests/Backup.PortainerRig -c Release -v q -clp:ErrorsOnly >/dev/null
+dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll server /run/docker.sock --key "$PORTAINER_API_KEY" >"$programs.portainer" &
+portainer_pid=$!
+until [ -s "$programs.portainer" ]; do kill -0 $portainer_pid; sleep 0.1; done
+portainer=$(sed 's#/$##' "$programs.portainer")
+
 clean() {
   docker rm -f readme_app shop-db-1 shop-newdb-1 >/dev/null 2>&1 || true
   docker volume rm -f app_data app_data_copy shop_pgdata shop_pgdata_copy shop_newpgdata >/dev/null 2>&1 || true
   docker rmi -f readme-app:1 readme/postgres:15 >/dev/null 2>&1 || true
   rm -rf "$programs" /tmp/restored /tmp/dumps
 }
-trap clean EXIT
+trap 'clean; kill $portainer_pid; rm -f "$programs.portainer"' EXIT
 clean; mkdir -p "$programs"; ln -sf "$(readlink -f "$(command -v dotnet || echo /usr/share/dotnet/dotnet)")" "$programs/dotnet"
 
 # The application of the page: a volume with a configuration and a log that grows. Its image has a shell and rm, as nearly every image has.
@@ -82,6 +90,7 @@ for ((i = 1; i <= blocks; i++)); do
       docker volume rm app_data app_data_copy >/dev/null
       ;;
   esac
+  text=${text//https:\/\/portainer.example.com/$portainer}
   echo "+ $text"
   # One shell for the whole page would hide a failure in the middle: each line must succeed.
   (set -e; eval "$text") || { echo "README.md: block $i failed" >&2; exit 1; }
@@ -97,4 +106,5 @@ grep -q 'enable' /run/systemctl.calls || { echo "schedule install enabled nothin
 block jsonc 2 | bucket >/etc/backup/s3.json
 install -m 600 <(echo testkey) /etc/backup/oss.id; install -m 600 <(echo testsecret) /etc/backup/oss.secret; install -m 600 <(echo key) /etc/backup/key.pem
 backup --policy /etc/backup/s3.json check local
+backup --policy /etc/backup/portainer.json snapshots | grep -q '^.*shop.*app_data' || { echo "nothing was backed up through Portainer" >&2; exit 1; }
 echo "README.md: $ran blocks ran"

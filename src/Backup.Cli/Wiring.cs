@@ -12,9 +12,10 @@ namespace Backup.Cli;
 /// <param name="Environment">By its name, its connection, the state directory and the context.</param>
 internal sealed record Wiring(
     Func<string, ConnectPolicy, string, RunContext, IEnvironment> Environment,
-    Func<StorePolicy, RunContext, ISnapshotStore> Store)
+    Func<StorePolicy, RunContext, ISnapshotStore> Store,
+    Func<string, PortainerConnectPolicy, RunContext, CancellationToken, Task<IReadOnlyList<FoundEnvironment>>> Listing)
 {
-    public static Wiring Production { get; } = new(EnvironmentFor, StoreFor);
+    public static Wiring Production { get; } = new(EnvironmentFor, StoreFor, ListingAsync);
 
     public Backends Backends(RunContext context, Policy policy, string stateDirectory) => new(
         policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context),
@@ -34,6 +35,9 @@ internal sealed record Wiring(
             return [template];
         }
     }
+
+    private static async Task<IReadOnlyList<FoundEnvironment>> ListingAsync(string name, PortainerConnectPolicy connect, RunContext context, CancellationToken cancel) =>
+        TemplateExpansion.Name(name, connect, await PortainerListing.ReadAsync(name, connect, context, cancel), context);
 
     private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
     {

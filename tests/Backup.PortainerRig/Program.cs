@@ -1,24 +1,39 @@
 using System.Globalization;
 using Backup.PortainerRig.Agent;
+using Backup.PortainerRig.Server;
 
 // Portainer's parts as small programs, for what is tried by hand or from a script. Each prints its URL and runs until it is killed.
 //   agent SOCKET [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS]
-if (args is not ["agent", var socket, ..])
+//   server SOCKET [--port N] [--key K]      in the clear, with one environment "shop" behind an agent; the key is an administrator's
+if (args is not ["agent" or "server", var socket, ..])
 {
-    Console.Error.WriteLine("usage: agent SOCKET [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS]");
+    Console.Error.WriteLine("usage: agent SOCKET [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS] | server SOCKET [--port N] [--key K]");
     return 2;
 }
 string? Option(string name) => Array.IndexOf(args, name) is var at and > 0 && at + 1 < args.Length ? args[at + 1] : null;
 TimeSpan? Seconds(string name) => Option(name) is { } text ? TimeSpan.FromSeconds(double.Parse(text, CultureInfo.InvariantCulture)) : null;
+int port = int.Parse(Option("--port") ?? "0", CultureInfo.InvariantCulture);
 
 await using StrictAgent agent = await StrictAgent.StartAsync(new AgentSettings(socket)
 {
-    Port = int.Parse(Option("--port") ?? "0", CultureInfo.InvariantCulture),
+    Port = args[0] == "agent" ? port : 0,
     Secret = Option("--secret"),
     Version = Option("--version") ?? "2.23.0",
     UploadLimit = Seconds("--upload") ?? AgentSettings.RealUploadLimit,
     DownloadLimit = Seconds("--download") ?? AgentSettings.RealDownloadLimit,
 });
-Console.WriteLine(agent.Url);
+if (args[0] == "agent")
+{
+    Console.WriteLine(agent.Url);
+    await Task.Delay(Timeout.Infinite);
+}
+await using StrictServer server = await StrictServer.StartAsync(new ServerSettings
+{
+    Port = port,
+    Https = false,
+    Users = [new ServerUser(Option("--key") ?? ServerSettings.AdministratorKey, 1, Administrator: true)],
+    Environments = [new ServerEnvironment(1, "shop", EnvironmentType.Agent, agent.Url)],
+});
+Console.WriteLine(server.Url);
 await Task.Delay(Timeout.Infinite);
 return 0;

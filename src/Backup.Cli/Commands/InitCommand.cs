@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Backup.Environments;
 using Backup.Policies;
+using Backup.Running;
 
 namespace Backup.Cli.Commands;
 
@@ -10,7 +11,8 @@ internal static class InitCommand
     {
         var connect = new Option<string?>("--connect")
         {
-            Description = "The engine: unix:///path, tcp://host:port or ssh://user@host; else $DOCKER_HOST, else unix:///var/run/docker.sock",
+            Description = "The engine: unix:///path, tcp://host:port or ssh://user@host, portainer:https://… for all environments of a Portainer, "
+                + "portainer-agent:https://…; else $DOCKER_HOST, else unix:///var/run/docker.sock",
             HelpName = "URI",
         };
         var file = new Option<string?>("--output", "-o")
@@ -18,24 +20,72 @@ internal static class InitCommand
             Description = "Where the policy goes, - for stdout; ./backup.json when not given. An existing file is never overwritten",
             HelpName = "FILE",
         };
+        var key = new Option<string>("--api-key")
+        {
+            Description = "Where the API key for portainer: is: env:NAME, file:PATH or cred:NAME",
+            HelpName = "SECRET",
+            DefaultValueFactory = _ => "env:PORTAINER_API_KEY",
+        };
+        var ca = new Option<string?>("--ca") { Description = "Whom to trust for portainer: a PEM file", HelpName = "FILE" };
+        var secret = new Option<string?>("--secret") { Description = "Where the AGENT_SECRET for portainer-agent: is; env:AGENT_SECRET when that is set", HelpName = "SECRET" };
         var command = new Verb("init", "Write a policy for what runs on an engine")
         {
-            Options = { connect, file },
+            Options = { connect, key, ca, secret, file },
             Examples =
             [
                 ("backup init", "for the engine of this host, into ./backup.json"),
                 ("backup init --connect tcp://10.0.0.3:2376 -o -", "another engine, to look at"),
+                ("backup init --connect portainer:https://portainer.example.com", "every environment of a Portainer"),
             ],
         };
         command.SetAction((parse, _) => runner.AskAsync(parse, async (session, cancel) =>
         {
             string url = parse.GetValue(connect) ?? session.Surroundings.Variable("DOCKER_HOST") ?? "unix:///var/run/docker.sock";
-            DockerConnectPolicy policy = PolicyTemplate.Connect(url);
-            await using IEnvironment environment = session.Wiring.Environment("local", policy, session.StateDirectory, session.Context);
-            string text = PolicyTemplate.Write(policy, await environment.InspectAsync(cancel));
+            string agentSecret = parse.GetValue(secret) ?? (session.Surroundings.Variable("AGENT_SECRET") is null ? "" : "env:AGENT_SECRET");
+            IReadOnlyList<TemplateEnvironment> found = await FoundAsync(session, ConnectionText(url, parse.GetRequiredValue(key), parse.GetValue(ca), agentSecret), cancel);
+            string text = PolicyTemplate.Write(found);
             await Destination.WriteAsync(parse.GetValue(file) ?? "backup.json", text, session, cancel);
             return ExitCode.Done;
         }));
         return command;
+    }
+
+    /// <summary>The connection as a policy writes it, in JSON.</summary>
+    private static string ConnectionText(string url, string key, string? ca, string secret)
+    {
+        const string Server = "portainer:", Agent = "portainer-agent:";
+        string Quoted(string text) => PolicyTemplate.Quote(text);
+        if (url.StartsWith(Server, StringComparison.Ordinal))
+            return $$"""{ "type": "portainer", "url": {{Quoted(url[Server.Length..])}}, "apiKey": {{Quoted(key)}}, "environment": "*"{{(ca is null ? "" : $", \"tls\": {{ \"ca\": {Quoted(Path.GetFullPath(ca))} }}")}} }""";
+        if (url.StartsWith(Agent, StringComparison.Ordinal))
+            return $$"""{ "type": "portainer-agent", "url": {{Quoted(url[Agent.Length..])}}{{(secret.Length == 0 ? "" : $", \"secret\": {Quoted(secret)}")}} }""";
+        return Quoted(url);
+    }
+
+    /// <summary>What is there now: one engine, or every environment of a Portainer.</summary>
+    private static async Task<IReadOnlyList<TemplateEnvironment>> FoundAsync(Session session, string connection, CancellationToken cancel)
+    {
+        ConnectPolicy connect = PolicyTemplate.Connect(connection);
+        if (connect is not PortainerConnectPolicy all)
+        {
+            await using IEnvironment one = session.Wiring.Environment("local", connect, session.StateDirectory, session.Context);
+            return [new TemplateEnvironment("local", connection, await one.InspectAsync(cancel))];
+        }
+        var found = new List<TemplateEnvironment>();
+        foreach (FoundEnvironment listed in await session.Wiring.Listing("portainer", all, session.Context, cancel))
+        {
+            // By its name there, which tells more than a number.
+            string own = connection.Replace("\"environment\": \"*\"", $"\"environment\": {PolicyTemplate.Quote(listed.PortainerName)}", StringComparison.Ordinal);
+            await using IEnvironment environment = session.Wiring.Environment(listed.Name, all with { Environment = listed.PortainerId }, session.StateDirectory, session.Context);
+            try
+            {
+                found.Add(new TemplateEnvironment(listed.Name, own, await environment.InspectAsync(cancel)));
+            }
+            catch (EnvironmentException e)
+            {
+                found.Add(new TemplateEnvironment(listed.Name, own, null, e.Problem));
+            }
+        }
+        return found;
     }
 }

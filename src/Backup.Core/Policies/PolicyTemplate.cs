@@ -7,7 +7,12 @@ using Backup.Quiescing;
 
 namespace Backup.Policies;
 
-/// <summary>A first policy for what runs on an engine, commented, ready to be edited.</summary>
+/// <param name="Connect">JSON, as the policy says it.</param>
+/// <param name="Inventory">Null = it could not be reached.</param>
+/// <param name="Problem">Why not.</param>
+public sealed record TemplateEnvironment(string Name, string Connect, Inventory? Inventory, string? Problem = null);
+
+/// <summary>A first policy for what runs on an engine, or on several, commented, ready to be edited.</summary>
 public static class PolicyTemplate
 {
     public const string DefaultStorePath = "/var/backups/docker";
@@ -19,25 +24,24 @@ public static class PolicyTemplate
         ("opensearch", "OpenSearch"), ("influxdb", "InfluxDB"), ("clickhouse", "ClickHouse"), ("cassandra", "Cassandra"), ("couchdb", "CouchDB"), ("etcd", "etcd"),
     ];
 
-    /// <summary>Reads an address as a policy's <c>connect</c> would.</summary>
-    /// <exception cref="PolicyException">It is no address of an engine.</exception>
-    public static DockerConnectPolicy Connect(string url)
+    /// <summary>Reads what <c>init --connect</c> was given as a policy's <c>connect</c> would be read.</summary>
+    /// <param name="json">A text or an object.</param>
+    /// <exception cref="PolicyException">It is no connection.</exception>
+    public static ConnectPolicy Connect(string json)
     {
         var problems = new List<PolicyProblem>();
-        using JsonDocument document = JsonDocument.Parse(Quote(url));
+        using JsonDocument document = JsonDocument.Parse(json);
         ConnectPolicy? connect = new ConnectReader(Path.GetFullPath).Read(new PolicyNode(document.RootElement, "--connect", problems));
-        return connect as DockerConnectPolicy ?? throw new PolicyException("of this engine", problems);
+        return connect is not null && problems.Count == 0 ? connect : throw new PolicyException("of this engine", problems);
     }
 
-    public static string Write(DockerConnectPolicy connect, Inventory inventory) => Write(connect.Url.OriginalString, inventory);
-
-    /// <param name="connect">As the policy says it, such as <c>unix:///var/run/docker.sock</c>.</param>
-    public static string Write(string connect, Inventory inventory, string storePath = DefaultStorePath, string? timeZone = null)
+    /// <param name="timeZone">Null = this host's.</param>
+    public static string Write(IReadOnlyList<TemplateEnvironment> found, string storePath = DefaultStorePath, string? timeZone = null)
     {
         string zone = timeZone ?? (TimeZoneInfo.Local.HasIanaId ? TimeZoneInfo.Local.Id : "UTC");
-        Selection selection = VolumeSelector.Select(VolumePatterns.All, inventory);
+        string what = found is [{ Inventory.Engine: { } engine }] ? $"{Plain(engine.HostName)} (Docker {Plain(engine.Version)})" : $"{found.Count} environments";
         return $$"""
-            // What is backed up, where to, when, and what is kept. Written by `backup init` for {{Plain(inventory.Engine.HostName)}} (Docker {{Plain(inventory.Engine.Version)}}).
+            // What is backed up, where to, when, and what is kept. Written by `backup init` for {{what}}.
             // Next: `backup check`, then `backup plan`, then `backup run`, then `backup schedule install`.
             {
               "stores": {
@@ -57,9 +61,19 @@ public static class PolicyTemplate
                 "retention": { "keepDaily": 14, "keepWeekly": 8, "keepMonthly": 12, "minimum": 2 },
               },
               "environments": {
-                "local": {
-                  "connect": {{Quote(connect)}},
-                  "volumes": {
+            {{string.Concat(found.Select(Environment))}}  },
+            }
+
+            """;
+    }
+
+    private static string Environment(TemplateEnvironment found)
+    {
+        string open = $"    {Quote(found.Name)}: {{\n      \"connect\": {found.Connect},\n";
+        if (found.Inventory is not { } inventory) return $"    // Not reached now: {Plain(found.Problem ?? "")}\n{open}    }},\n";
+        Selection selection = VolumeSelector.Select(VolumePatterns.All, inventory);
+        return $$"""
+            {{open}}      "volumes": {
                     "include": [
                       "*", // {{Volumes(selection)}}
             {{Binds(inventory)}}        ],
@@ -68,8 +82,6 @@ public static class PolicyTemplate
                   "rules": [
             {{Rules(selection, inventory)}}      ],
                 },
-              },
-            }
 
             """;
     }
@@ -127,7 +139,8 @@ public static class PolicyTemplate
         return Databases.Where(d => name == d.Image || name.StartsWith(d.Image + "-", StringComparison.Ordinal)).Select(d => d.Name).FirstOrDefault();
     }
 
-    private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
+    /// <summary>As a text of JSON.</summary>
+    public static string Quote(string text) => $"\"{JsonEncodedText.Encode(text, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"";
 
     /// <summary>A comment ends with its line, whatever an engine says.</summary>
     private static string Plain(string text) => string.Concat(text.Where(c => !char.IsControl(c) && c is not ('\u2028' or '\u2029')));

@@ -3,6 +3,11 @@ using Backup.Policies;
 
 namespace Backup.Running;
 
+/// <param name="Name">That the policy may use.</param>
+/// <param name="PortainerName">As it is called there.</param>
+/// <param name="PortainerId">Its number there.</param>
+public sealed record FoundEnvironment(string Name, string PortainerName, string PortainerId);
+
 /// <summary>Puts the environments that a Portainer has now in the place of the one entry of the policy that stands for them all.</summary>
 public static class TemplateExpansion
 {
@@ -36,6 +41,15 @@ public static class TemplateExpansion
             context.Events.Report(new RunEvent.Warning($"{template.Name}: the override for \"{idle}\" is for no environment of this Portainer",
                 Nearest.Hint(idle, listed.Select(l => l.Name))));
         return expanded;
+    }
+
+    /// <summary>The same names for a policy that is yet to be written.</summary>
+    public static IReadOnlyList<FoundEnvironment> Name(string template, PortainerConnectPolicy connect, IReadOnlyList<ListedEnvironment> listed, RunContext context)
+    {
+        var entry = new EnvironmentPolicy(template, connect, VolumePatterns.All, null, new VolumePolicy("", QuiescePolicy.Default, 0, null, TimeZoneInfo.Utc), []);
+        return [.. from e in Expand(entry, listed, [], context)
+                   let id = ((PortainerConnectPolicy)e.Connect).Environment
+                   select new FoundEnvironment(e.Name, listed.Single(l => l.Id == id).Name, id)];
     }
 
     /// <summary>An entry of its own in the policy takes an environment out of the template.</summary>

@@ -15,13 +15,26 @@ public sealed class PolicyTemplateTests
         Container("app-web-1", "app_uploads:/uploads /srv/site:/site:ro /var/run/docker.sock:/sock"),
         Container("cache", "/srv/site:/x"));
 
+    private static string Write(string url, Inventory inventory, string? zone = null) =>
+        PolicyTemplate.Write([new TemplateEnvironment("local", PolicyTemplate.Quote(url), inventory)], timeZone: zone);
+
     [Fact]
-    public void A_policy_for_what_runs() => GoldenFile.Check("policy-template.txt", PolicyTemplate.Write("unix:///var/run/docker.sock", Busy, timeZone: "Asia/Shanghai"));
+    public void Several_environments_are_written_and_one_that_was_not_reached_keeps_its_place()
+    {
+        string text = PolicyTemplate.Write([new TemplateEnvironment("a b", "\"tcp://a:1\"", Busy), new TemplateEnvironment("b", "\"tcp://b:1\"", null, "it is\ndown")]);
+        Policy policy = PolicyFile.Parse(text, "/p.json");
+        policy.Environments.Select(e => e.Name).ShouldBe(["a b", "b"]);
+        policy.Environments[0].Rules.ShouldHaveSingleItem();
+        text.ShouldContain("// Not reached now: it isdown");
+    }
+
+    [Fact]
+    public void A_policy_for_what_runs() => GoldenFile.Check("policy-template.txt", Write("unix:///var/run/docker.sock", Busy, "Asia/Shanghai"));
 
     [Fact]
     public void What_is_written_can_be_read()
     {
-        Policy policy = PolicyFile.Parse(PolicyTemplate.Write("tcp://10.0.0.3:2376", Busy), "/etc/backup/backup.json");
+        Policy policy = PolicyFile.Parse(Write("tcp://10.0.0.3:2376", Busy), "/etc/backup/backup.json");
         EnvironmentPolicy local = policy.Environments.ShouldHaveSingleItem();
         local.Connect.ShouldBe(new DockerConnectPolicy(new Uri("tcp://10.0.0.3:2376"), null));
         local.Rules.ShouldHaveSingleItem().Volume.ShouldBe("app_pgdata");
@@ -32,16 +45,16 @@ public sealed class PolicyTemplateTests
     public void Strange_names_cannot_break_out_of_text_or_comment()
     {
         Inventory strange = Inventory([Volume("a\"b\\c")], Container("x\n\"rules\": 7", "a\"b\\c:/d /srv/a\n]:/e")  with { Image = "mysql" });
-        PolicyFile.Parse(PolicyTemplate.Write("unix:///s", strange with { Engine = Engine with { HostName = "h\n}" } }), "/p.json").Environments[0].Rules[0].Volume.ShouldBe("a\"b\\c");
+        PolicyFile.Parse(Write("unix:///s", strange with { Engine = Engine with { HostName = "h\n}" } }), "/p.json").Environments[0].Rules[0].Volume.ShouldBe("a\"b\\c");
     }
 
     [Fact]
-    public void An_empty_engine_gets_a_policy_too() => PolicyFile.Parse(PolicyTemplate.Write("unix:///s", Inventory([])), "/p.json").Environments.Count.ShouldBe(1);
+    public void An_empty_engine_gets_a_policy_too() => PolicyFile.Parse(Write("unix:///s", Inventory([])), "/p.json").Environments.Count.ShouldBe(1);
 
     [Fact]
     public void An_address_is_checked_like_that_of_a_policy()
     {
-        PolicyTemplate.Connect("tcp://h:2376").Url.ShouldBe(new Uri("tcp://h:2376"));
-        Should.Throw<PolicyException>(() => PolicyTemplate.Connect("http://h")).Problem.ShouldContain("--connect");
+        PolicyTemplate.Connect("\"tcp://h:2376\"").ShouldBe(new DockerConnectPolicy(new Uri("tcp://h:2376"), null));
+        Should.Throw<PolicyException>(() => PolicyTemplate.Connect("\"http://h\"")).Problem.ShouldContain("--connect");
     }
 }

@@ -125,6 +125,39 @@ public sealed class TemplateTests(EngineFixture engine) : IAsyncLifetime
         await _scope.NothingIsLeftAsync(user);
     }
 
+    [Fact(Timeout = 120_000)]
+    public async Task A_first_policy_is_written_with_every_environment_of_a_Portainer()
+    {
+        string volume = await _scope.VolumeAsync("v", "echo 1 > f");
+        await UseAsync(Engine(1, "shop"), new ServerEnvironment(2, "k8s", EnvironmentType.Kubernetes, new Uri("https://127.0.0.1:1")), Engine(3, "prod/db"),
+            new ServerEnvironment(4, "gone", EnvironmentType.Agent, new Uri("https://127.0.0.1:1")));
+        string file = Path.Combine(_scope.Folder, "first.json"), key = "file:" + Path.Combine(_scope.Folder, "key");
+        ProgramResult init = await _scope.ProgramAsync("init", "--connect", $"portainer:{_server!.Url}", "--api-key", key, "--output", file);
+        init.ExitCode.ShouldBe(0, init.Error);
+        Policy policy = PolicyFile.Load(file);
+        policy.Environments.Select(e => (e.Name, ((PortainerConnectPolicy)e.Connect).Environment, ((PortainerConnectPolicy)e.Connect).ApiKey.Reference))
+            .ShouldBe([("shop", "shop", key), ("prod-db", "prod/db", key), ("gone", "gone", key)]);
+        string text = await File.ReadAllTextAsync(file);
+        text.ShouldContain("// Not reached now: Portainer");
+        (await _scope.ProgramAsync("--policy", file, "plan", "shop")).Output.ShouldContain(volume);
+    }
+
+    [Fact(Timeout = 120_000)]
+    public async Task A_first_policy_through_an_agent_names_its_secret_and_pairs_with_nobody()
+    {
+        await using var agent = await Backup.PortainerRig.Agent.StrictAgent.StartAsync(new Backup.PortainerRig.Agent.AgentSettings(engine.SocketPath) { Secret = "s" });
+        string file = Path.Combine(_scope.Folder, "first.json"), secret = Path.Combine(_scope.Folder, "secret");
+        await File.WriteAllTextAsync(secret, "s");
+        File.SetUnixFileMode(secret, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        ProgramResult refused = await _scope.ProgramAsync("init", "--connect", $"portainer-agent:{agent.Url}", "--output", file);
+        refused.ExitCode.ShouldBe(1);
+        refused.Error.ShouldContain("AGENT_SECRET");
+        agent.Requests.ShouldAllBe(r => r.Target == "/ping");
+        ProgramResult init = await _scope.ProgramAsync("init", "--connect", $"portainer-agent:{agent.Url}", "--secret", "file:" + secret, "--output", file);
+        init.ExitCode.ShouldBe(0, init.Error);
+        PolicyFile.Load(file).Environments.ShouldHaveSingleItem().Connect.ShouldBeOfType<PortainerAgentConnectPolicy>().Secret!.Reference.ShouldBe("file:" + secret);
+    }
+
     // ---- the names
 
     private static readonly VolumePolicy Any = new("disk", QuiescePolicy.Default, 3, null, TimeZoneInfo.Utc);
