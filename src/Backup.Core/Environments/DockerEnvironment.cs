@@ -172,32 +172,47 @@ public sealed class DockerEnvironment : IEnvironment
     /// </remarks>
     public async Task FillAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
     {
+        SourceRef place = target;
         MountedSource? mounted = await _mounts.MountAsync(target, false, runId, cancel).ConfigureAwait(false);
         if (mounted is { IsDirectory: false })
         {
             // A mount point cannot be replaced: go through the directory it is in.
             await _helpers.RemoveAsync(mounted.Helper).ConfigureAwait(false);
-            mounted = await _mounts.MountAsync(Parent(target), false, runId, cancel).ConfigureAwait(false) ?? throw Missing(Name, target);
+            place = Parent(target);
+            mounted = await _mounts.MountAsync(place, false, runId, cancel).ConfigureAwait(false) ?? throw Missing(Name, target);
         }
         if (mounted is not null)
-            await PushAsync(mounted, target, write, cancel).ConfigureAwait(false);
+            await PushAsync(mounted, place, target, runId, write, cancel).ConfigureAwait(false);
         else if (target.Kind == SourceKind.Bind)
             await FillMissingAsync(target, runId, write, cancel).ConfigureAwait(false);
         else
             throw Missing(Name, target);
     }
 
-    private async Task PushAsync(MountedSource mounted, SourceRef target, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
+    /// <param name="place">What is mounted: the target, or the directory that a file is in.</param>
+    private async Task PushAsync(
+        MountedSource mounted, SourceRef place, SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
     {
         try
         {
-            HeadStream? seen = null;
-            await _api.WriteArchiveAsync(mounted.Helper, mounted.Path, $"write {target}",
-                (stream, token) => write(seen = new HeadStream(stream, HeadSize), token), cancel).ConfigureAwait(false);
+            byte[] head;
+            if ((await _api.Http.RouteAsync(cancel).ConfigureAwait(false)).Limits.Upload is { } limit)
+            {
+                await using var upload = new PieceUpload(_api, _helpers, _images, place, mounted, runId, limit, _context);
+                await upload.FillAsync(write, cancel).ConfigureAwait(false);
+                head = upload.Head;
+            }
+            else
+            {
+                HeadStream? seen = null;
+                await _api.WriteArchiveAsync(mounted.Helper, mounted.Path, $"write {target}",
+                    (stream, token) => write(seen = new HeadStream(stream, HeadSize), token), cancel).ConfigureAwait(false);
+                head = seen is null ? [] : seen.Head.ToArray();
+            }
             // Engines skip the entry of the directory they extract into: its owner, mode and time would stay those of a fresh volume. Seen from
             // the directory above it is an entry like others.
             string parent = Path.GetDirectoryName(mounted.Path)!;
-            if (seen is not null && TarHead.RootAs(Path.GetFileName(mounted.Path), seen.Head) is { } root)
+            if (TarHead.RootAs(Path.GetFileName(mounted.Path), head) is { } root)
                 await _api.WriteArchiveAsync(mounted.Helper, parent, $"set the owner and mode of {target}",
                     (stream, token) => stream.WriteAsync(root, token).AsTask(), cancel).ConfigureAwait(false);
         }
@@ -210,37 +225,10 @@ public sealed class DockerEnvironment : IEnvironment
     /// <summary>Only the tar tells whether the missing path was a directory or a file, so its first header is looked at before anything is made.</summary>
     private async Task FillMissingAsync(SourceRef target, string runId, Func<Stream, CancellationToken, Task> write, CancellationToken cancel)
     {
-        var pipe = new Pipe();
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel);
-        Task writing = WriteIntoPipeAsync();
-        try
-        {
-            string path = await IsDirectoryAsync(pipe.Reader, cancel).ConfigureAwait(false) ? target.Name : Parent(target).Name;
-            MountedSource made = await _mounts.MountCreatedAsync(path, runId, cancel).ConfigureAwait(false);
-            await PushAsync(made, target, (stream, token) => pipe.Reader.CopyToAsync(stream, token), cancel).ConfigureAwait(false);
-        }
-        finally
-        {
-            await stop.CancelAsync().ConfigureAwait(false);
-            await pipe.Reader.CompleteAsync().ConfigureAwait(false);
-        }
-        await writing.ConfigureAwait(false);
-
-        async Task WriteIntoPipeAsync()
-        {
-            Exception? failure = null;
-            try
-            {
-                await using Stream stream = pipe.Writer.AsStream(leaveOpen: true);
-                await write(stream, stop.Token).ConfigureAwait(false);
-            }
-            catch (Exception e)
-            {
-                // Surfaces at the reading end, from where it cuts the request.
-                failure = e;
-            }
-            await pipe.Writer.CompleteAsync(failure).ConfigureAwait(false);
-        }
+        await using var pushed = new PushPipe(write, cancel);
+        SourceRef place = await IsDirectoryAsync(pushed.Reader, cancel).ConfigureAwait(false) ? target : Parent(target);
+        MountedSource made = await _mounts.MountCreatedAsync(place.Name, runId, cancel).ConfigureAwait(false);
+        await PushAsync(made, place, target, runId, (stream, token) => pushed.Reader.CopyToAsync(stream, token), cancel).ConfigureAwait(false);
     }
 
     private static async Task<bool> IsDirectoryAsync(PipeReader tar, CancellationToken cancel)

@@ -4,7 +4,7 @@ using System.Text;
 namespace Backup.Streams;
 
 /// <summary>
-/// Gives an entry another name, or makes a hard link of it, and leaves every other byte of its headers as it is. The outcome is what an engine would
+/// Gives an entry another name, makes a hard link or an empty file of it, and leaves every other byte of its headers as it is. The outcome is what an engine would
 /// have written: PAX for names that are long or not ASCII. Names are bytes, each a char.
 /// </summary>
 internal static class TarRenamer
@@ -14,7 +14,26 @@ internal static class TarRenamer
     /// <param name="raw">All header blocks of one entry.</param>
     /// <param name="name">With a slash at the end of a directory's.</param>
     /// <param name="hardLinkTo">Null = what it is; else the entry becomes a hard link to that name, without content.</param>
-    internal static byte[] Rename(ReadOnlySpan<byte> raw, string name, string? hardLinkTo = null)
+    internal static byte[] Rename(ReadOnlySpan<byte> raw, string name, string? hardLinkTo = null) => Change(raw, name, hardLinkTo, empty: false);
+
+    /// <summary>The same entry without content.</summary>
+    internal static byte[] Emptied(ReadOnlySpan<byte> raw) => Change(raw, null, null, empty: true);
+
+    /// <summary>The header of a file of root's own.</summary>
+    /// <param name="name">Short and ASCII.</param>
+    internal static byte[] FileHeader(string name, int size)
+    {
+        byte[] header = new byte[TarParser.BlockSize];
+        Encoding.ASCII.GetBytes(name, header);
+        "0000600\00000000\00000000\0"u8.CopyTo(header.AsSpan(100));
+        Encoding.ASCII.GetBytes(Convert.ToString(size, 8).PadLeft(11, '0') + "\000000000000\0", header.AsSpan(SizeAt));
+        header[TypeAt] = (byte)'0';
+        "ustar\000"u8.CopyTo(header.AsSpan(MagicAt));
+        Sum(header);
+        return header;
+    }
+
+    private static byte[] Change(ReadOnlySpan<byte> raw, string? name, string? hardLinkTo, bool empty)
     {
         var records = new SortedDictionary<string, byte[]>(StringComparer.Ordinal);
         using var output = new MemoryStream();
@@ -26,22 +45,28 @@ internal static class TarRenamer
             int next = main + TarParser.BlockSize + (int)TarParser.Padded(size);
             if (raw[main + TypeAt] is (byte)'x' or (byte)'X') Read(raw.Slice(main + TarParser.BlockSize, size), records);
             // A global header belongs to all that follows: it stays. A GNU long name is replaced.
-            else if (raw[main + TypeAt] == 'g') output.Write(raw[main..next]);
+            else if (raw[main + TypeAt] == 'g' || name is null) output.Write(raw[main..next]);
             main = next;
         }
         byte[] rest = raw[main..].ToArray();
         Span<byte> header = rest.AsSpan(0, TarParser.BlockSize);
-        Name(header[..NameSize], name, records, "path");
-        if (header.Slice(MagicAt, 6).SequenceEqual("ustar\0"u8)) header.Slice(PrefixAt, PrefixSize).Clear();
+        if (name is not null)
+        {
+            Name(header[..NameSize], name, records, "path");
+            if (header.Slice(MagicAt, 6).SequenceEqual("ustar\0"u8)) header.Slice(PrefixAt, PrefixSize).Clear();
+        }
+        if (empty || hardLinkTo is not null)
+        {
+            "00000000000\0"u8.CopyTo(header[SizeAt..]);
+            records.Remove("size");
+        }
         if (hardLinkTo is not null)
         {
             header[TypeAt] = (byte)'1';
-            "00000000000\0"u8.CopyTo(header[SizeAt..]);
-            records.Remove("size");
             Name(header.Slice(LinkAt, NameSize), hardLinkTo, records, "linkpath");
         }
         Sum(header);
-        if (records.Count > 0) WriteExtension(output, name, records);
+        if (records.Count > 0) WriteExtension(output, name ?? "PaxHeaders", records);
         output.Write(rest);
         return output.ToArray();
     }

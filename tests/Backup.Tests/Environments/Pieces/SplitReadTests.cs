@@ -25,43 +25,12 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
 
     private Task<StrictAgent> StartAsync(TimeSpan download) => StrictAgent.StartAsync(new AgentSettings(engine.SocketPath) { DownloadLimit = download });
 
-    /// <summary>About 7 MB with everything that is difficult: names, hard links near and far, a file that no single answer holds.</summary>
-    private async Task<string> VolumeAsync()
-    {
-        string name = await _scope.VolumeAsync("tree");
-        string mountpoint = await _scope.DockerAsync("volume", "inspect", "-f", "{{.Mountpoint}}", name);
-        await HostProcess.RunAsync("bash", ["-euc", $$"""
-            cd '{{mountpoint}}'
-            mkdir -p a/deep/er b '.hidden dir' "$(printf 'latin1-\351\377')" z; chmod 1777 z; chown 70:71 b
-            for i in 1 2 3 4 5 6; do head -c 300000 /dev/urandom > a/$i; done
-            head -c 3000000 /dev/urandom > b/big; chmod 4755 b/big; touch -d @1600000000 b/big
-            for i in $(seq 100 140); do head -c 2000 /dev/urandom > a/deep/er/$i; done
-            head -c 200000 /dev/urandom > a/deep/linked; ln a/deep/linked b/linked; ln a/deep/linked z/linked; ln -s ../a b/symlink; ln b/symlink z/symlink
-            head -c 1000000 /dev/urandom > '.hidden dir/first'
-            echo 1 > "$(printf 'latin1-\351\377')/$(printf 'new\nline %% \\ "quote" \047')"; echo 2 > "z/$(printf '文件')"
-            head -c 400000 /dev/urandom > "z/$(printf 'n%.0s' $(seq 200))"; ln "z/$(printf 'n%.0s' $(seq 200))" zz-late
-            mkfifo z/fifo; mknod z/null c 1 3; head -c 600000 /dev/urandom > z/last
-            python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("z/socket")' 2>/dev/null || true
-            """]);
-        return name;
-    }
-
-    private static void Same(byte[] tar, byte[] wanted)
-    {
-        int same = tar.AsSpan().CommonPrefixLength(wanted);
-        int from = same / 512 * 512;
-        if (same < wanted.Length || tar.Length != wanted.Length)
-            Assert.Fail($"they differ at byte {same} of {tar.Length} and {wanted.Length}:\n{Text(tar, from)}\n{Text(wanted, from)}");
-
-        static string Text(byte[] bytes, int from) => string.Concat(bytes.Skip(from).Take(512).Select(b => b is >= 32 and < 127 ? ((char)b).ToString() : b == 0 ? "." : $"\\{b:x2}"));
-    }
-
     [Theory(Timeout = Limit)]
     [InlineData(false)]
     [InlineData(true)]
     public async Task A_volume_that_no_answer_can_hold_comes_as_the_very_tar_of_one_read(bool busybox)
     {
-        SourceRef volume = SourceRef.Volume(await VolumeAsync());
+        SourceRef volume = SourceRef.Volume(await DifficultVolume.MakeAsync(_scope));
         string image = busybox ? await _scope.BusyboxImageAsync() : await _scope.ShellImageAsync("find", "stat", "dd", "sleep");
         byte[] wanted = await _scope.ReadAsync(volume);
 
@@ -70,7 +39,7 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
         await using DockerEnvironment far = Open(new Uri($"https://127.0.0.1:{link.Port}"), TimeSpan.FromSeconds(2));
         byte[] tar = await EngineScope.ReadAsync(far, volume);
 
-        Same(tar, wanted);
+        DifficultVolume.Same(tar, wanted);
         agent.Faults.DownloadsCut.ShouldBe(0, "each read ended by itself");
         agent.Requests.Count(r => r.Target.Contains("/archive?path=/data", StringComparison.Ordinal)).ShouldBeGreaterThan(3);
         agent.Requests.ShouldContain(r => r.Target.EndsWith("/start", StringComparison.Ordinal) && r.Target.Contains("/exec/", StringComparison.Ordinal));
@@ -82,7 +51,7 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task An_engine_that_dies_again_and_again_under_clean_ends_is_read_on_until_nothing_is_missing()
     {
-        SourceRef volume = SourceRef.Volume(await VolumeAsync());
+        SourceRef volume = SourceRef.Volume(await DifficultVolume.MakeAsync(_scope));
         await _scope.ShellImageAsync("find", "stat", "dd", "sleep");
         byte[] wanted = await _scope.ReadAsync(volume);
 
@@ -91,14 +60,14 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
         await using DockerEnvironment far = Open(agent.Url, AgentSettings.RealDownloadLimit);
         byte[] tar = await EngineScope.ReadAsync(far, volume);
 
-        Same(tar, wanted);
+        DifficultVolume.Same(tar, wanted);
         agent.Faults.Deaths.ShouldBeGreaterThan(3);
     }
 
     [Fact(Timeout = Limit)]
     public async Task Without_any_image_to_borrow_from_the_backup_fails_with_the_cure()
     {
-        SourceRef volume = SourceRef.Volume(await VolumeAsync());
+        SourceRef volume = SourceRef.Volume(await DifficultVolume.MakeAsync(_scope));
         await using StrictAgent agent = await StartAsync(AgentSettings.RealDownloadLimit);
         agent.Faults.EngineDiesAfter = 1_100_000;
         await using DockerEnvironment far = Open(agent.Url, AgentSettings.RealDownloadLimit);
