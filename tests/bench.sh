@@ -23,8 +23,10 @@ if [ ${#need[@]} -gt 0 ]; then apt-get update -qq; for p in "${need[@]}"; do apt
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/backup-bench.XXXXXX")
 export S3_SERVERS_HOME=${S3_SERVERS_HOME:-${TMPDIR:-/tmp}/backup-s3-servers} BACKUP_STATE_DIR=$work/state BACKUP_POLICY=$work/backup.json
+throttle=
 clean() {
   trap - EXIT INT TERM
+  [ -z "$throttle" ] || kill "$throttle" 2>/dev/null
   tests/engine.sh stop "$work/engine" >/dev/null 2>&1
   bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --stop >/dev/null 2>&1
   rm -rf "$work"
@@ -81,7 +83,7 @@ pair() { # LABEL NATIVE OURS [PREPARE]: alternating runs after one of each that 
 rss() { /usr/bin/time -f '%M' -o "$work/rss" "$@" >/dev/null 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }; awk 'END { printf "%.0f MB", $1 * 1024 / 1000000 }' "$work/rss"; }
 
 dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
-tool() { dotnet tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll "$@"; }
+tools=tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll
 
 held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is ended as soon as it is back, for the upload may take long
   local run
@@ -95,14 +97,14 @@ held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is en
 row() { printf '  %-56s %7d ms   %6.2f x the bare read\n' "$1" "$(median <"$work/$2")" "$(median <"$work/$2.ratio")"; }
 note() { echo "$2" >>"$work/$1"; awk -v a="$2" -v b="$3" 'BEGIN { printf "%.3f\n", a / b }' >>"$work/$1.ratio"; }
 downtime() {
-  local i bare what slow
+  local i bare what
   fill "$(volume downtime)" $held_mb
   # It runs the host's own programs: nothing is pulled. KILL as stop signal, so that the native way does not wait for a shell that ignores TERM.
   docker run -d --name writer --stop-signal KILL --network none -v downtime:/v -v /usr:/usr:ro -v /bin:/bin:ro -v /lib:/lib:ro -v /lib64:/lib64:ro bench-empty:1 \
     /bin/sh -c 'while :; do date >/v/now; sleep 0.2; done' >/dev/null || exit 1
   sed 's/"quiesce": "none"/"quiesce": "pause"/' "$BACKUP_POLICY" >"$work/held.json"
   sed 's/:7491/:7492/' "$work/held.json" >"$work/held-slow.json"
-  tool throttle 7492 7491 1000000 & slow=$!
+  dotnet $tools throttle 7492 7491 1000000 & throttle=$!
   sleep 1
   n_held() { get downtime >/dev/null; }
   n_file() { docker stop writer && get downtime | zstd -q -3 -T0 >"$work/native.tar.zst" && docker start writer; }
@@ -128,7 +130,7 @@ downtime() {
   row "native: stop, curl | zstd > file, start" held.file
   row "native: stop, curl | zstd | rclone at 1 MB/s, start" held.peer
   echo "  peak memory of the backup to S3 behind 1 MB/s: $(rss "$backup" --policy "$work/held-slow.json" -q run s3 --volume downtime)"
-  kill $slow
+  kill $throttle; wait $throttle 2>/dev/null
   docker rm -f writer reader_downtime >/dev/null; docker volume rm downtime >/dev/null
 }
 # Each run writes into an empty place: what the run before it left is removed outside the time, on both sides.
@@ -168,11 +170,11 @@ echo "peak memory (largest resident set of the process)"
 fresh; fresh_s3
 echo "  backup of $mb MB to a directory: $(rss "$backup" -q run disk --volume bench); to S3: $(rss "$backup" -q run s3 --volume bench)"
 echo "  restore of $mb MB: $(reset; rss "$backup" -q restore disk/bench --as target)"
-tool throttle 7492 7491 20000000 & throttle=$!
+dotnet $tools throttle 7492 7491 20000000 & throttle=$!
 sed 's/:7491/:7492/' "$BACKUP_POLICY" >"$work/slow.json"
 sleep 1
 echo "  backup of $mb MB to S3 behind an uplink of 20 MB/s: $(rss "$backup" --policy "$work/slow.json" -q run s3 --volume bench)"
-kill $throttle
+kill $throttle; wait $throttle 2>/dev/null
 fill "$(volume large)" "$big"
 echo "  backup of $big MB to a directory: $(rss "$backup" -q run disk --volume large); to S3: $(rss "$backup" -q run s3 --volume large)"
 docker rm -f reader_large >/dev/null; docker volume rm large >/dev/null
@@ -181,6 +183,6 @@ downtime
 echo "start: backup --version, median of 11"
 for _ in 1 2 3 4 5 6 7 8 9 10 11; do seconds "$backup" --version; done | median | sed 's/$/ ms/'
 echo "list: backup snapshots over 2,000 snapshots in a directory store"
-tool many-snapshots "$work/many" 2000 >/dev/null || exit 1
+dotnet $tools many-snapshots "$work/many" 2000 >/dev/null || exit 1
 sed -i "s|\"path\": \"$work/store\"|\"path\": \"$work/many\"|" "$BACKUP_POLICY"
 for _ in 1 2 3 4 5; do seconds "$backup" --json snapshots; done | median | sed 's/$/ ms/'

@@ -103,7 +103,7 @@ grep -q 'database cluster dump complete' /tmp/dumps/postgres.sql || { echo "the 
 [ "$(cat /tmp/restored/etc/app.conf)" = "answer = 42" ] || { echo "the restored file differs" >&2; exit 1; }
 [ "$(docker volume inspect -f '{{.Labels.shop}}' app_data)" = readme ] || { echo "the volume's label was not restored" >&2; exit 1; }
 grep -q 'enable' /run/systemctl.calls || { echo "schedule install enabled nothing" >&2; exit 1; }
-block jsonc 2 | bucket >/etc/backup/s3.json
+block jsonc 4 | bucket >/etc/backup/s3.json
 install -m 600 <(echo testkey) /etc/backup/oss.id; install -m 600 <(echo testsecret) /etc/backup/oss.secret; install -m 600 <(echo key) /etc/backup/key.pem
 backup --policy /etc/backup/s3.json check local
 backup --policy /etc/backup/portainer.json snapshots | grep -q '^.*shop.*app_data' || { echo "nothing was backed up through Portainer" >&2; exit 1; }

@@ -11,6 +11,7 @@ namespace Backup.Running;
 internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep step)
 {
     private static readonly TimeSpan EndingTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Again = TimeSpan.FromSeconds(2);
 
     private readonly string _source = step.Source.ToString();
 
@@ -80,7 +81,16 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
         using var deadline = new CancellationTokenSource(EndingTimeout, scene.Context.Time);
         try
         {
-            await Undoing.UndoAsync(undo, scene.Environment, scene.Context, deadline.Token);
+            try
+            {
+                await Undoing.UndoAsync(undo, scene.Environment, scene.Context, deadline.Token);
+            }
+            catch (EnvironmentException)
+            {
+                // A container that is just dying still counts as running; a moment later it is seen that nothing is left in it to be ended.
+                await Task.Delay(Again, scene.Context.Time, deadline.Token);
+                await Undoing.UndoAsync(undo, scene.Environment, scene.Context, deadline.Token);
+            }
             scene.Journal.Done(undo);
         }
         catch (Exception e) when (e is BackupException or OperationCanceledException)
