@@ -14,6 +14,7 @@ namespace Backup.Tests.Running;
 public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassFixture<S3Fixture>, IAsyncLifetime
 {
     private const int Kills = 10;
+    private const int MostKills = 80;
     private readonly RunningScope _scope = new(engine);
     private readonly Random _chance = new(Environment.TickCount);
     private string _hooked = "";
@@ -49,7 +50,8 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
     {
         TimeSpan whole = await UndisturbedAsync();
         int held = 0, cut = 0;
-        for (int kill = 1; kill <= Kills; kill++)
+        // A window is a small part of a run: more kills, until one has met a held container.
+        for (int kill = 1; kill <= Kills || held == 0 && kill <= MostKills; kill++)
         {
             TimeSpan moment = Moment(whole);
             string when = $"kill {kill} after {moment.TotalMilliseconds:0} of {whole.TotalMilliseconds:0} ms";
