@@ -1,5 +1,6 @@
 using Backup.Environments;
 using Backup.Running;
+using Backup.Streams;
 using Backup.Tests.Environments;
 using Backup.Tests.Fakes;
 using Shouldly;
@@ -53,6 +54,7 @@ public sealed class BrokenSourceTests(EngineFixture engine) : IAsyncLifetime
     private async Task AtEachDataObjectAsync(string volume, params string[] scripts)
     {
         string mountpoint = await _scope.MountpointAsync(volume);
+        WaitForTheStore(_scope);
         var begun = new HashSet<string>();
         _scope.Wrap = store => new FaultyObjectStore(store, (op, key) =>
         {
@@ -61,6 +63,9 @@ public sealed class BrokenSourceTests(EngineFixture engine) : IAsyncLifetime
             return null;
         });
     }
+
+    /// <summary>Without room in the spool a read goes no further than the store has taken; else it may be over before the store gets its first byte.</summary>
+    private static void WaitForTheStore(RunningScope scope) => scope.Spooling = context => new Spool(scope.State, 0, context);
 
     [Fact(Timeout = 150_000)]
     public async Task An_engine_that_dies_in_the_middle_of_a_read_is_blamed_and_the_next_run_works()
@@ -73,6 +78,7 @@ public sealed class BrokenSourceTests(EngineFixture engine) : IAsyncLifetime
             string volume = await scope.VolumeAsync("v", "truncate -s 192M big");
             await scope.UserAsync(volume);
             int killed = 0;
+            WaitForTheStore(scope);
             scope.Wrap = store => new FaultyObjectStore(store, (op, key) =>
             {
                 if (op == "write" && key.EndsWith(".tar.zst", StringComparison.Ordinal) && Interlocked.Exchange(ref killed, 1) == 0)
