@@ -9,11 +9,14 @@ namespace Backup.Cli;
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
-    private readonly CancellationTokenSource source = new();
+    private readonly CancellationTokenSource announced = new(), source = new();
     private readonly List<PosixSignalRegistration> registrations = [];
     private volatile int signal;
 
     public CancellationToken Token => source.Token;
+
+    /// <summary>Cancelled before <see cref="Token"/> is: what is to be said about the end is said before anything ends.</summary>
+    public CancellationToken Announced => announced.Token;
 
     /// <summary>128 plus the number of the first signal; null when none came.</summary>
     public int? ExitCode => signal == 0 ? null : 128 + signal;
@@ -30,11 +33,14 @@ internal sealed class Interruption : IDisposable
     {
         foreach (PosixSignalRegistration registration in registrations) registration.Dispose();
         source.Dispose();
+        announced.Dispose();
     }
 
     internal void Stop(int number)
     {
-        if (Interlocked.CompareExchange(ref signal, number, 0) == 0) source.Cancel();
+        if (Interlocked.CompareExchange(ref signal, number, 0) != 0) return;
+        announced.Cancel();
+        source.Cancel();
     }
 
     private void Stop(PosixSignalContext context, int number)

@@ -21,7 +21,7 @@ internal sealed class Runner(Surroundings surroundings, Wiring wiring, Interrupt
     {
         using IOutput output = OutputFor(parse, surroundings, question);
         // Said at once: whoever waits in silence for a container to stop reaches for kill -9.
-        using CancellationTokenRegistration told = interruption.Token.Register(
+        using CancellationTokenRegistration told = interruption.Announced.Register(
             () => output.Message("stopping: what is held comes back first, please wait"));
         try
         {

@@ -33,7 +33,8 @@ public sealed class CheckRun(RunContext context, Backends backends)
                     throw new BackupException(string.Join(' ', plan.Missing.Select(m => BackupPlan.WhyMissing(m, policy.Name))), BackupPlan.MissingHint, FailureKind.NotFound);
                 refused = plan.Refused;
                 EngineFacts engine = inventory.Engine;
-                return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count} of {inventory.Volumes.Count} volumes selected"
+                return $"engine {engine.Version} on {engine.HostName} (API {engine.ApiVersion}); {plan.Volumes.Count(v => v.Source.Kind == SourceKind.Volume)} of {inventory.Volumes.Count} volumes selected"
+                    + (plan.Volumes.Count(v => v.Source.Kind == SourceKind.Bind) is > 0 and var binds ? $", {binds} bind mount{(binds == 1 ? "" : "s")}" : "")
                     + (plan.Dumps.Count > 0 ? $", {plan.Dumps.Count} to be dumped" : "")
                     + (inventory.Through.Length > 0 ? $"; {inventory.Through}" : "");
             });

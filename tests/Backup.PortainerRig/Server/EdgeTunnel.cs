@@ -34,8 +34,9 @@ public sealed class EdgeTunnel(TimeSpan checkIn, TimeSpan idle)
                     _lastActivity = Now;
                     return open.Token;
                 }
-            if (Now - from > 2 * checkIn) return null;
+            // An agent that is awake comes after one check-in, however late this loop is to see it.
             if (!AgentAsleep && Now - from >= checkIn) Open();
+            else if (Now - from > 2 * checkIn) return null;
             else await Task.Delay(checkIn / 20, cancel);
         }
     }
