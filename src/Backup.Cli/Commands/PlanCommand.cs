@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Backup.Running;
+using Backup.Streams;
 
 namespace Backup.Cli.Commands;
 
@@ -23,7 +24,8 @@ internal static class PlanCommand
     /// <summary>Also what <c>run --dry-run</c> does: both print the object that a run executes.</summary>
     public static async Task<int> PrintAsync(Session session, RunRequest request, CancellationToken cancel)
     {
-        var run = new BackupRun(session.Context, session.Backends, CommandLine.Version);
+        using Spool spool = session.OpenSpool();
+        var run = new BackupRun(session.Context, session.Backends, CommandLine.Version, spool);
         PlanReport report = await run.PlanAsync(request, cancel);
         session.Output.Plan(report);
         return ExitCode.Of(report.Environments.Count, report.Failures.Count);

@@ -8,6 +8,9 @@ namespace Backup.Cli.Output;
 /// <summary>What a run would do, environment by environment.</summary>
 internal static class PlanText
 {
+    /// <summary>Less than this waits in memory.</summary>
+    private const long WorthAWord = 64 << 20;
+
     public static void Write(TextWriter writer, PlanReport report, TimeZoneInfo zone, bool verbose)
     {
         foreach (EnvironmentPlan environment in report.Environments)
@@ -20,6 +23,7 @@ internal static class PlanText
                 if (group.Volumes.Count > 1) writer.WriteLine($"  group {Text.Plain(group.Name)}: one point in time ({Text.Plain(group.Why)})");
                 foreach (VolumeStep step in group.Volumes) Volume(writer, ++number, step);
                 if (group.Quiesce.Count > 0) writer.WriteLine($"        down    {Downtime(group)}");
+                if (group.Spool is { Bytes: >= WorthAWord } spool) writer.WriteLine($"        spool   {(spool.AtLeast ? "at least" : "up to")} {Text.Size(spool.Bytes)} may wait there for the store");
             }
             foreach (SourceRef missing in plan.Missing)
                 ErrorText.Write(writer, "missing:", BackupPlan.WhyMissing(missing, plan.Environment), BackupPlan.MissingHint, "  ");

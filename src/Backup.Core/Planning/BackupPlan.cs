@@ -33,6 +33,10 @@ public sealed record BackupPlan(
 
     /// <summary>What containers have to be asked before this plan is sure.</summary>
     public IReadOnlyList<PresetQuestion> Questions { get; init; } = [];
+
+    /// <summary>The same plan, with a warning for each group that may have more to put into the spool than there is room.</summary>
+    /// <param name="room">Bytes.</param>
+    internal BackupPlan Within(long room) => this with { Warnings = [.. Warnings, .. Groups.Select(g => g.Spool?.Against(room, g.Name)).OfType<PlanWarning>()] };
 }
 
 /// <summary>A database that writes all of itself to us while it runs.</summary>
@@ -75,6 +79,9 @@ public sealed record GroupStep(string Name, string Why, IReadOnlyList<VolumeStep
 
     /// <summary>Null when nobody is held, or nothing is known.</summary>
     public ExpectedDowntime? Expected { get; init; }
+
+    /// <summary>Null when nobody is held, or nothing is known.</summary>
+    public SpoolForecast? Spool { get; init; }
 }
 
 /// <param name="AtLeast">Some of the volumes were never read while somebody was held.</param>

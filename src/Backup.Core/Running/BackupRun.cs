@@ -199,7 +199,8 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                 failures.Add(Blame.Failure(policy.Name, null, e));
             }
         }
-        return (await ProbedPlan.MakeAsync(policy, backends.Environment(policy.Name), inventory, known, request.VolumeGlobs, cancel), inventory, known);
+        BackupPlan plan = await ProbedPlan.MakeAsync(policy, backends.Environment(policy.Name), inventory, known, request.VolumeGlobs, cancel);
+        return (spool?.Room() is { } room ? plan.Within(room) : plan, inventory, known);
     }
 
     /// <summary>What a person asked for by name and cannot be done: nothing else is done in its place.</summary>

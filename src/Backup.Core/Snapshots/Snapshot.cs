@@ -26,4 +26,10 @@ public sealed record Snapshot(
 {
     /// <summary>The longest time that a container was held for it; the same for all snapshots of one group and run. 0 = nobody was.</summary>
     public double DowntimeSeconds { get; init; }
+
+    /// <summary>How long the source was waited for, in seconds: the least that a read of it takes. Null = not recorded.</summary>
+    public double? ReadSeconds { get; init; }
+
+    /// <summary>From its beginning until its data and index were in the store, in seconds. Null = not recorded.</summary>
+    public double? Seconds { get; init; }
 }

@@ -16,6 +16,9 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
     /// <summary>Of late, for one frame.</summary>
     private TimeSpan _pace;
 
+    /// <summary>How long the source was waited for so far, without the waits for room and for the compressor. Null where nobody looks at a clock: without a spool.</summary>
+    internal TimeSpan? SourceTime { get; private set; }
+
     internal int Level => level;
     /// <summary>How many of its frames are compressed at the same time: high levels take much memory each.</summary>
     internal int MostPacking { get; } = Frame.Workers(level);
@@ -119,7 +122,11 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
                 press.GiveBack(buffer);
                 throw;
             }
-            if (fill == press.FrameSize && press.Clock is { } clock) _pace += (clock.GetElapsedTime(started) - _pace) / 4;
+            if (press.Clock?.GetElapsedTime(started) is { } took)
+            {
+                SourceTime = SourceTime.GetValueOrDefault() + took;
+                if (fill == press.FrameSize) _pace += (took - _pace) / 4;
+            }
             if (fill == 0) press.GiveBack(buffer);
             else press.Add(new LaneFrame(this, number, buffer, fill));
         }

@@ -53,13 +53,19 @@ public sealed class Spool : IDisposable
 
     private static long Share(long free, long? maxBytes, long floor) => Math.Max(0, Math.Min(maxBytes ?? long.MaxValue, Math.Min(free / 2, free - floor)));
 
-    /// <summary>How much a spool in this directory may take now; the directory need not be there yet.</summary>
-    /// <exception cref="IOException">The disk does not answer.</exception>
-    public static long Room(string directory, long? maxBytes)
+    /// <summary>How much it might take now, in all; its directory need not be there yet. Null when the disk does not answer.</summary>
+    internal long? Room()
     {
-        string? there = Path.GetFullPath(directory);
+        string? there = Path.GetFullPath(_directory);
         while (there is not null && !System.IO.Directory.Exists(there)) there = Path.GetDirectoryName(there);
-        return Share(FreeSpace(there ?? "/"), maxBytes);
+        try
+        {
+            return Share(FreeSpace(there ?? "/") + Used, _maxBytes, _floor);
+        }
+        catch (IOException)
+        {
+            return null;
+        }
     }
 
     /// <summary>

@@ -54,6 +54,20 @@ public sealed class SpoolingTests : IAsyncDisposable
     }
 
     [Fact(Timeout = Limit)]
+    public async Task The_manifest_tells_how_long_the_source_took_and_how_long_the_store()
+    {
+        using Spool spool = Spool(512 * MiB);
+        _stalled.Open();
+        await using StagedSnapshot staged = await BeginAsync(Record(1), spool);
+        await staged.WriteTarAsync(new MemoryStream(Tar(20, 1)), null, default);
+        Snapshot made = await staged.CommitAsync(Record(1), default);
+
+        made.Seconds.ShouldNotBeNull().ShouldBeGreaterThan(0);
+        made.ReadSeconds.ShouldNotBeNull().ShouldBeInRange(0, made.Seconds.Value);
+        (await _store.ListAsync(null, null, default)).Snapshots.ShouldHaveSingleItem().ShouldBe(made);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task Without_a_spool_the_read_waits_for_the_store()
     {
         var source = new CountedStream(Tar(60, 1));

@@ -29,7 +29,7 @@ public sealed class SpoolTests : IDisposable
 
     [Fact]
     public void The_room_of_a_directory_that_is_not_there_yet_is_that_of_its_disk() =>
-        Spool.Room(Path.Combine(_folder, "a", "b"), 5 * MiB).ShouldBe(Spool.Room(Path.GetTempPath(), 5 * MiB));
+        new Spool(Path.Combine(_folder, "a", "b"), 5 * MiB, Sample.Context(), floor: 0).Room().ShouldBe(5 * MiB);
 
     [Fact]
     public void What_was_written_comes_back()

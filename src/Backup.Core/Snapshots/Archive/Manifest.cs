@@ -28,6 +28,10 @@ internal sealed record Manifest(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public DumpRecord? Dump { get; init; }
 
+    /// <summary>Null = nobody looked at a clock.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Timing? Timing { get; init; }
+
     internal ArchiveKeys Keys() => ArchiveKeys.Of(Environment, Source, TakenAt, Id);
 
     internal StoredObject Data() => Objects[0];
@@ -40,8 +44,14 @@ internal sealed record Manifest(
         new(Id, Environment, Source, TakenAt, "archive", store, Tar.Bytes, Objects.Sum(o => o.Size) + manifestSize, Tar.Files, Tar.Sha256, Quiesce.Consistency)
         {
             DowntimeSeconds = Quiesce.DowntimeSeconds,
+            ReadSeconds = Timing?.ReadSeconds,
+            Seconds = Timing?.Seconds,
         };
 }
+
+/// <param name="ReadSeconds">How long the source was waited for: the least that a read of it takes.</param>
+/// <param name="Seconds">From the beginning until data and index were in the store.</param>
+internal sealed record Timing(double ReadSeconds, double Seconds);
 
 /// <param name="Bytes">Size of the tar.</param>
 /// <param name="Sha256">Of the tar, lower-case hex.</param>

@@ -97,6 +97,7 @@ internal static class ManifestJson
         int version = 0;
         long tarBytes = -1, files = -1;
         double downtime = 0;
+        double? read = null, seconds = null;
         DateTimeOffset? takenAt = null;
         List<(string? Key, long Size)> objects = [];
         var json = new Utf8JsonReader(bytes);
@@ -130,6 +131,16 @@ internal static class ManifestJson
                     else json.Skip();
                 }
             }
+            else if (json.ValueTextEquals("timing"u8))
+            {
+                json.Read();
+                while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+                {
+                    if (json.ValueTextEquals("readSeconds"u8)) { json.Read(); read = json.GetDouble(); }
+                    else if (json.ValueTextEquals("seconds"u8)) { json.Read(); seconds = json.GetDouble(); }
+                    else json.Skip();
+                }
+            }
             else if (json.ValueTextEquals("objects"u8))
             {
                 json.Read();
@@ -156,6 +167,8 @@ internal static class ManifestJson
         var snapshot = new Snapshot(id, environment, source, takenAt.Value, "archive", store, tarBytes, objects.Sum(o => o.Size) + bytes.Length, files, sha, consistency)
         {
             DowntimeSeconds = downtime,
+            ReadSeconds = read,
+            Seconds = seconds,
         };
         return new ManifestSummary(snapshot, objects[0].Key!, objects[0].Size, objects[1].Key!, objects[1].Size);
     }

@@ -24,6 +24,7 @@ internal sealed class StagedArchive : StagedSnapshot
     private readonly FrameLane _lane;
     private readonly CancellationTokenSource _stop = new();
     private Task<IReadOnlyList<StoredObject>>? _draining;
+    private readonly long _begun;
     private long _packed;
     private bool _whole, _committed, _disposed;
 
@@ -33,6 +34,7 @@ internal sealed class StagedArchive : StagedSnapshot
     {
         (_store, _context, _keys, _data) = (store, context, keys, data);
         (_id, _environment, _source, _takenAt, _level) = facts;
+        _begun = context.Time.GetTimestamp();
         _index = new IndexDraft(store, keys.Index, spool);
         _scan = new TarScan(_index.Text.Add, _index.Text.AddGlobalHeader);
         _lane = new FrameLane(FramePress.Open(FrameBytes, spool), _level, bytes =>
@@ -135,13 +137,19 @@ internal sealed class StagedArchive : StagedSnapshot
             new TarFacts(tarBytes, Convert.ToHexStringLower(_tarHash.GetCurrentHash()), _scan.Entries, _scan.Files),
             new CompressionFacts("zstd-seekable", _level, FrameBytes, _frames.Count),
             objects,
-            record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId) { Dump = record.Dump };
+            record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId)
+        {
+            Dump = record.Dump,
+            Timing = _lane.SourceTime is { } read ? new Timing(Rounded(read), Rounded(_context.Time.GetElapsedTime(_begun))) : null,
+        };
         byte[] bytes = ManifestJson.Write(manifest);
         await _store.PutAsync(_keys.Manifest, bytes, cancel).ConfigureAwait(false);
         _committed = true;
         await RemoveMarkerAsync().ConfigureAwait(false);
         return manifest.Snapshot(_store.Name, bytes.Length);
     }
+
+    private static double Rounded(TimeSpan time) => Math.Round(time.TotalSeconds, 3);
 
     /// <summary>The snapshot exists already; a marker that stays is harmless and the next prune takes it away.</summary>
     private async Task RemoveMarkerAsync()
