@@ -22,6 +22,8 @@ internal static class PolicyKeys
     [
         "volumes", "grouping", "groups", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention", "rules",
     ];
+    /// <summary>What an override cannot have, although the entry around it can.</summary>
+    internal static readonly string[] Times = ["schedule", "timeZone"];
     internal static readonly string[] Rule =
         ["volume", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
     internal static readonly string[] DockerConnect = ["type", "url", "tls"];

@@ -82,7 +82,7 @@ internal sealed class PolicyReader
         };
         var overrides = new Dictionary<string, EnvironmentPolicy>(StringComparer.Ordinal);
         foreach (var (of, different) in section["overrides"]?.Members("\"overrides\"") ?? Nothing)
-            if (Override(different, environment) is { } read) overrides.Add(of, read);
+            if (Override(of, different, environment) is { } read) overrides.Add(of, read);
         if (connect is null) return null;
         if (section["overrides"] is { } idle && !environment.IsTemplate)
             idle.Problem("\"overrides\" has no meaning for a single environment", "It goes with \"connect\": { \"type\": \"portainer\", …, \"environment\": \"*\" }.");
@@ -90,9 +90,12 @@ internal sealed class PolicyReader
     }
 
     /// <summary>What one environment of a Portainer has in place of what its template says; its rules come first.</summary>
-    private EnvironmentPolicy? Override(PolicyNode node, EnvironmentPolicy template)
+    private EnvironmentPolicy? Override(string name, PolicyNode node, EnvironmentPolicy template)
     {
-        if (node.Object("an override", PolicyKeys.Override) is not { } section) return null;
+        if (node.Object("an override", [.. PolicyKeys.Override, .. PolicyKeys.Times]) is not { } section) return null;
+        foreach (string key in PolicyKeys.Times)
+            section.Written(key)?.Problem($"\"{key}\" is the whole entry's: one timer runs all its environments",
+                $"Give {name} an entry of its own beside this one, with the \"{key}\", the same \"connect\" but \"environment\": \"{name}\", and what else stands here; this entry then leaves it out.");
         Settings own = _settings.Read(section);
         List<RulePolicy> rules = [];
         foreach (PolicyNode rule in section["rules"]?.Items("[{ \"volume\": \"db_data\", \"quiesce\": \"stop\" }]") ?? [])

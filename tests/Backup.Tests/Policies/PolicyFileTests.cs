@@ -391,9 +391,15 @@ public sealed class PolicyFileTests
     public void Overrides_go_with_all_environments_only_and_have_no_schedule_or_connection_of_their_own()
     {
         Wrong(() => With("\"overrides\": {}")).Problem.ShouldContain("no meaning for a single environment");
-        foreach (string key in new[] { "schedule", "connect", "overrides" })
+        foreach (string key in new[] { "schedule", "timeZone", "connect", "overrides" })
             Wrong(() => One($$$"""{ "connect": { "type": "portainer", "url": "https://p", "apiKey": "env:K", "environment": "*" }, "overrides": { "x": { "{{{key}}}": null } } }"""))
                 .JsonPath.ShouldBe($"$.environments.e.overrides.x.{key}");
+        PolicyProblem late = Wrong(() => One("""
+            { "connect": { "type": "portainer", "url": "https://p", "apiKey": "env:K", "environment": "*" }, "overrides": { "prod db": { "schedule": "0 5 * * *" } } }
+            """));
+        late.Problem.ShouldContain("one timer runs all its environments");
+        late.Hint.ShouldContain("an entry of its own");
+        late.Hint.ShouldContain("\"environment\": \"prod db\"");
     }
 
     [Fact]
