@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Speed and memory, paired with the native tools in one run; prints medians and ratios. Not a test: it judges nothing.
-#   tests/bench.sh [--quick] [--downtime]     --quick: small volumes and three pairs, to see that it works; --downtime: only how long containers are held
+#   tests/bench.sh [--quick] [--downtime | --agent]
+#     --quick: small volumes and three pairs, to see that it works; --downtime: only how long containers are held; --agent: only through a Portainer agent
 # Needs root; installs and starts what it needs, on loopback only, and removes it. Ratio = native time / our time: above 1.00 we are faster.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,8 +10,8 @@ mb=1024 pairs=5 big=8192 held_mb=500 only=
 for option; do
   case "$option" in
     --quick) mb=256 pairs=3 big=1024 held_mb=100 ;;
-    --downtime) only=downtime ;;
-    *) echo "usage: tests/bench.sh [--quick] [--downtime]" >&2; exit 2 ;;
+    --downtime | --agent) only=${option#--} ;;
+    *) echo "usage: tests/bench.sh [--quick] [--downtime | --agent]" >&2; exit 2 ;;
   esac
 done
 
@@ -23,12 +24,12 @@ if [ ${#need[@]} -gt 0 ]; then apt-get update -qq; for p in "${need[@]}"; do apt
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/backup-bench.XXXXXX")
 export S3_SERVERS_HOME=${S3_SERVERS_HOME:-${TMPDIR:-/tmp}/backup-s3-servers} BACKUP_STATE_DIR=$work/state BACKUP_POLICY=$work/backup.json
-throttle=
+throttle= agent=
 clean() {
   trap - EXIT INT TERM
-  [ -z "$throttle" ] || kill "$throttle" 2>/dev/null
+  [ -z "$throttle$agent" ] || kill $throttle $agent 2>/dev/null
   tests/engine.sh stop "$work/engine" >/dev/null 2>&1
-  bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --stop >/dev/null 2>&1
+  [ "$only" = agent ] || bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --stop >/dev/null 2>&1
   rm -rf "$work"
 }
 trap clean EXIT
@@ -40,7 +41,7 @@ backup=${BACKUP_BINARY:-$work/bin/backup}
 tests/engine.sh start "$work/engine" >/dev/null || exit 1
 sock=$work/engine/docker.sock
 export DOCKER_HOST=unix://$sock
-bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --suite trixie >/dev/null || exit 1
+[ "$only" = agent ] || bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --suite trixie >/dev/null || exit 1
 tar -cf - -T /dev/null | docker import - bench-empty:1 >/dev/null
 
 fill() { # FOLDER MEGABYTES: 40 % text-like, 40 % random, 20 % in small files of 8 KB
@@ -60,6 +61,7 @@ cat >"$BACKUP_POLICY" <<JSON
   "defaults": { "store": "disk", "quiesce": "none" },
   "environments": {
     "disk": { "connect": "$DOCKER_HOST" },
+    "agent": { "connect": { "type": "portainer-agent", "url": "https://127.0.0.1:7493", "secret": "env:BENCH_SECRET" } },
     "s3": { "connect": "$DOCKER_HOST", "rules": [ { "volume": "*", "store": "s3" } ] } } }
 JSON
 export BENCH_KEY=testkey BENCH_SECRET=testsecret
@@ -140,6 +142,24 @@ if [ "$only" = downtime ]; then downtime; exit; fi
 root=$(volume bench)
 fill "$root" $mb
 echo "volume: $(du -sm --apparent-size "$root" | cut -f 1) MiB in $(find "$root" -type f | wc -l) files; $(nproc) cores; $pairs pairs, medians"
+# The tests' own agent, strict as the real one: whatever it costs, both sides pay it.
+through_agent() {
+  local url=https://127.0.0.1:7493
+  dotnet build tests/Backup.PortainerRig -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
+  dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll agent "$sock" --port 7493 --secret "$BENCH_SECRET" >/dev/null & agent=$!
+  dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll sign --secret "$BENCH_SECRET" >"$work/signed" || exit 1
+  curl -sS --insecure --retry 30 --retry-delay 1 --retry-connrefused -o /dev/null "$url/ping" || exit 1
+  get_agent() { curl -sS --fail --insecure --http1.1 -H "@$work/signed" "$url/containers/reader_bench/archive?path=/data/."; }
+  n_agent_bare() { get_agent >/dev/null; }
+  n_agent() { get_agent | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
+  o_agent() { "$backup" -q run agent --volume bench; }
+  pair "backup through a Portainer agent / bare read by curl" n_agent_bare o_agent fresh
+  pair "backup through a Portainer agent / curl | zstd | cat" n_agent o_agent fresh
+  fresh
+  echo "  peak memory of that backup of $mb MB: $(rss "$backup" -q run agent --volume bench)"
+  kill $agent; wait $agent 2>/dev/null; agent=
+}
+if [ "$only" = agent ]; then through_agent; exit; fi
 
 n_bare() { get bench >/dev/null; }
 n_disk() { get bench | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
@@ -150,6 +170,7 @@ fresh_s3() { rclone -q purge ceph:test/bench 2>/dev/null; rclone -q deletefile c
 pair "backup to a directory / bare read of the endpoint" n_bare o_disk fresh
 pair "backup to a directory / curl | zstd -3 -T0 | cat" n_disk o_disk fresh
 pair "backup to S3 / curl | zstd -3 -T0 | rclone rcat" n_s3 o_s3 fresh_s3
+through_agent
 # What the restores read.
 fresh; n_disk; o_disk >/dev/null 2>&1; fresh_s3; n_s3; o_s3 >/dev/null 2>&1
 

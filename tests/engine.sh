@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # A private Docker engine for tests and examples, apart from any engine of the host.
 #
-#   tests/engine.sh start DIR [--tls]   starts it and prints its socket, unix://DIR/docker.sock
-#   tests/engine.sh stop DIR            ends it, its containers and mounts, and removes what it wrote under DIR
+#   tests/engine.sh start DIR [--tls | --netns NAME]   starts it and prints its socket, unix://DIR/docker.sock
+#   tests/engine.sh stop DIR                           ends it, its containers and mounts, and removes what it wrote under DIR
 #
 # DIR must be short (a socket's path has at most 107 characters). With --tls the engine also listens on the URL in DIR/tls/url and asks
-# for a client certificate; DIR/tls holds ca.pem, cert.pem and key.pem, thrown away with the rest. Needs root; installs nothing.
+# for a client certificate; DIR/tls holds ca.pem, cert.pem and key.pem, thrown away with the rest. With --netns it lives in a network namespace of
+# that name (at most 10 characters), made for it and gone with it, which this host reaches at the address in DIR/address. Needs root; installs nothing.
 set -euo pipefail
 
-usage() { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 fail() { echo "engine.sh: $*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || fail "$1 is missing; on Debian or Ubuntu: apt-get install $2"; }
 
@@ -62,8 +63,30 @@ free_port() {
   fail "no free port found"
 }
 
+# A host of its own as far as the network goes: one cable leads to it, and from there nowhere else.
+make_netns() {
+  local dir=$1 name=$2 net
+  need ip iproute2
+  need nsenter util-linux
+  ip netns add "$name" || fail "this machine allows no network namespaces"
+  echo "$name" >"$dir/netns"
+  for _ in $(seq 20); do
+    net=10.213.$((RANDOM % 256)).$((RANDOM % 64 * 4))
+    [ -n "$(ip -o addr show to "$net/30")" ] || break
+  done
+  ip link add "$name-h" type veth peer name "$name-e" netns "$name"
+  ip addr add "${net%.*}.$((${net##*.} + 1))/30" dev "$name-h"
+  ip link set "$name-h" up
+  ip -n "$name" addr add "${net%.*}.$((${net##*.} + 2))/30" dev "$name-e"
+  ip -n "$name" link set "$name-e" up
+  ip -n "$name" link set lo up
+  echo "${net%.*}.$((${net##*.} + 2))" >"$dir/address"
+}
+
 start() {
-  local dir=$1 tls=${2:-}
+  local dir=$1 tls= netns=
+  [ "${2:-}" != --tls ] || tls=yes
+  [ "${2:-}" != --netns ] || netns=$3
   [ "$(id -u)" = 0 ] || fail "needs root"
   need dockerd docker.io
   need containerd containerd
@@ -86,6 +109,13 @@ start() {
     echo "tcp://127.0.0.1:$port" >"$dir/tls/url"
   fi
 
+  local within=()
+  if [ -n "$netns" ]; then
+    make_netns "$dir" "$netns"
+    # By nsenter: `ip netns exec` would also give it another /sys, without cgroups.
+    within=(nsenter "--net=/run/netns/$netns")
+  fi
+
   # What a killed engine left running would be in the way of the next one: its containerd holds locks.
   local left
   for left in $(processes_of "$dir"); do kill -9 "$left" 2>/dev/null && wait_gone "$left" 50 || true; done
@@ -98,7 +128,7 @@ start() {
   for driver in "${drivers[@]}"; do
     rm -f "$dir/docker.sock" "$dir/dockerd.pid"
     # Its own session, and no file but its log: whoever waits for our output must not wait for the engine.
-    setsid dockerd "${args[@]}" ${driver:+--storage-driver $driver} </dev/null >"$dir/dockerd.log" 2>&1 &
+    setsid "${within[@]}" dockerd "${args[@]}" ${driver:+--storage-driver $driver} </dev/null >"$dir/dockerd.log" 2>&1 &
     local pid=$!
     for _ in $(seq 300); do
       if curl -sf -o /dev/null --max-time 5 --unix-socket "$dir/docker.sock" http://engine/_ping; then
@@ -158,15 +188,24 @@ stop() {
   awk -v dir="$dir/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mountpoint; do
     umount -l "$(printf '%b' "$mountpoint")" 2>/dev/null || true
   done
-  rm -rf "${dir:?}/data" "$dir/exec" "$dir/tls" "$dir/docker.sock" "$dir/dockerd.pid" "$dir/dockerd.log"
+  if [ -s "$dir/netns" ]; then
+    # What else runs in it, such as an agent of a test, would keep it: it has lost its engine.
+    for pid in $(ip netns pids "$(cat "$dir/netns")" 2>/dev/null); do kill "$pid" 2>/dev/null || true; done
+    ip netns del "$(cat "$dir/netns")" || true
+  fi
+  rm -rf "${dir:?}/data" "$dir/exec" "$dir/tls" "$dir/netns" "$dir/address" "$dir/docker.sock" "$dir/dockerd.pid" "$dir/dockerd.log"
   rmdir "$dir" 2>/dev/null || true
 }
 
 [ $# -ge 2 ] || usage
 case "$1" in
   start)
-    [ "${3:---tls}" = --tls ] || usage
-    start "$2" "${3:-}"
+    case "${3:-}:${4:-}" in
+      : | --tls:) ;;
+      --netns:?*) [ ${#4} -le 10 ] || usage ;;
+      *) usage ;;
+    esac
+    start "${@:2}"
     ;;
   stop) stop "$2" ;;
   *) usage ;;

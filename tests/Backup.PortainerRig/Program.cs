@@ -1,21 +1,33 @@
 using System.Globalization;
+using System.Net;
+using System.Security.Cryptography;
 using Backup.PortainerRig.Agent;
 using Backup.PortainerRig.Server;
 
 // Portainer's parts as small programs, for what is tried by hand or from a script. Each prints its URL and runs until it is killed.
-//   agent SOCKET [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS]
+//   agent SOCKET [--address A] [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS]
 //   server SOCKET [--port N] [--key K]      in the clear, with one environment "shop" behind an agent; the key is an administrator's
-if (args is not ["agent" or "server", var socket, ..])
-{
-    Console.Error.WriteLine("usage: agent SOCKET [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS] | server SOCKET [--port N] [--key K]");
-    return 2;
-}
+//   sign [--secret S]                       prints the two headers of a signed request, for curl -H @FILE
+const string Usage = "usage: agent SOCKET [--address A] [--port N] [--secret S] [--version V] [--upload SECONDS] [--download SECONDS] | server SOCKET [--port N] [--key K] | sign [--secret S]";
 string? Option(string name) => Array.IndexOf(args, name) is var at and > 0 && at + 1 < args.Length ? args[at + 1] : null;
 TimeSpan? Seconds(string name) => Option(name) is { } text ? TimeSpan.FromSeconds(double.Parse(text, CultureInfo.InvariantCulture)) : null;
+if (args is ["sign", ..])
+{
+    using ECDsa key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+    (string publicKey, string signature) = Signatures.Sign(key, Option("--secret"));
+    Console.WriteLine($"{Signatures.PublicKeyHeader}: {publicKey}\n{Signatures.SignatureHeader}: {signature}");
+    return 0;
+}
+if (args is not ["agent" or "server", var socket, ..])
+{
+    Console.Error.WriteLine(Usage);
+    return 2;
+}
 int port = int.Parse(Option("--port") ?? "0", CultureInfo.InvariantCulture);
 
 await using StrictAgent agent = await StrictAgent.StartAsync(new AgentSettings(socket)
 {
+    Address = IPAddress.Parse(Option("--address") ?? "127.0.0.1"),
     Port = args[0] == "agent" ? port : 0,
     Secret = Option("--secret"),
     Version = Option("--version") ?? "2.23.0",

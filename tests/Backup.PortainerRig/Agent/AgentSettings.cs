@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace Backup.PortainerRig.Agent;
 
 /// <summary>What kind of agent a test wants. The defaults are those of agent 2.23 on a standalone engine.</summary>
@@ -20,6 +22,9 @@ public sealed record AgentSettings(string EngineSocket)
 
     /// <summary>The host's <c>…/volumes</c>, where the agent's container has it mounted; null = it has not, and nothing can be browsed (agent 1.7).</summary>
     public string? VolumesRoot { get; init; }
+
+    /// <summary>Of this host, or of the network namespace that it runs in.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
 
     /// <summary>0 = any free one.</summary>
     public int Port { get; init; }

@@ -61,6 +61,14 @@ internal sealed class Signatures(string? secret)
         return valid ? null : (Invalid, "Unauthorized");
     }
 
+    /// <summary>What a client sends in the two headers (agent 1.3).</summary>
+    internal static (string PublicKey, string Signature) Sign(ECDsa key, string? secret)
+    {
+        byte[] digest = MD5.HashData(Encoding.UTF8.GetBytes(string.IsNullOrEmpty(secret) ? DefaultMessage : secret));
+        return (Convert.ToHexStringLower(key.ExportSubjectPublicKeyInfo()),
+            Convert.ToBase64String(key.SignHash(digest, DSASignatureFormat.IeeeP1363FixedFieldConcatenation)).TrimEnd('='));
+    }
+
     private ECDsa KeyFor(string publicKey)
     {
         lock (_lock)

@@ -1,4 +1,3 @@
-using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -72,7 +71,7 @@ public sealed class StrictAgent : IAsyncDisposable
         kestrel.Limits.MinResponseDataRate = null;
         // No idle timeout of its own: a resting connection is closed after the time for reading (agent 1.1).
         kestrel.Limits.KeepAliveTimeout = Settings.UploadLimit;
-        kestrel.Listen(IPAddress.Loopback, Settings.Port, listen =>
+        kestrel.Listen(Settings.Address, Settings.Port, listen =>
         {
             listen.Protocols = Settings.Edge ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2;
             if (!Settings.Edge) listen.UseHttps(SelfSigned.Certificate());

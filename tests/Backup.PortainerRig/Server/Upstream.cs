@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using System.Text;
 using Backup.PortainerRig.Agent;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -72,10 +71,9 @@ internal sealed class Upstream : IDisposable
 
     private void Sign(HttpRequestMessage request)
     {
-        byte[] digest = MD5.HashData(Encoding.UTF8.GetBytes(_settings.AgentSecret ?? "Portainer-App"));
-        request.Headers.TryAddWithoutValidation(Signatures.PublicKeyHeader, Convert.ToHexStringLower(_key.ExportSubjectPublicKeyInfo()));
-        request.Headers.TryAddWithoutValidation(Signatures.SignatureHeader,
-            Convert.ToBase64String(_key.SignHash(digest, DSASignatureFormat.IeeeP1363FixedFieldConcatenation)).TrimEnd('='));
+        (string publicKey, string signature) = Signatures.Sign(_key, _settings.AgentSecret);
+        request.Headers.TryAddWithoutValidation(Signatures.PublicKeyHeader, publicKey);
+        request.Headers.TryAddWithoutValidation(Signatures.SignatureHeader, signature);
     }
 
     public void Dispose() => _http.Dispose();

@@ -38,8 +38,12 @@ public sealed class EngineFixture : IAsyncLifetime
     }
 
     /// <summary>An engine of one test's own, in a short directory, for tests that kill it or need a second host.</summary>
-    public static async Task<EngineFixture> OwnAsync(string directory) =>
-        new() { _own = directory, Url = await ScriptAsync("start", directory) };
+    /// <param name="netns">It lives in a network namespace of this name, at most 10 characters; null = in this host's.</param>
+    public static async Task<EngineFixture> OwnAsync(string directory, string? netns = null) =>
+        new() { _own = directory, Url = await ScriptAsync(netns is null ? ["start", directory] : ["start", directory, "--netns", netns]) };
+
+    /// <summary>Of the network namespace that it lives in, as this host reaches it.</summary>
+    public string Address => File.ReadAllText(Path.Combine(_own!, "address")).Trim();
 
     public async Task DisposeAsync()
     {

@@ -1,8 +1,6 @@
 using System.Text.Json.Nodes;
 using Backup.PortainerRig.Agent;
-using Backup.PortainerRig.Server;
 using Backup.Running;
-using Backup.Snapshots;
 using Backup.Tests.Environments;
 using Backup.Tests.Fakes;
 using Backup.Tests.Running;
@@ -11,7 +9,7 @@ using Xunit;
 
 namespace Backup.Tests.Portainer;
 
-/// <summary>From the policy to the bytes on the disk: what no single request can carry, and a move from one engine to another.</summary>
+/// <summary>From the policy to the bytes on the disk: what no single request can carry.</summary>
 [Collection("engine")]
 public sealed class TimeLimitProofTests(EngineFixture engine) : IAsyncLifetime
 {
@@ -59,47 +57,5 @@ public sealed class TimeLimitProofTests(EngineFixture engine) : IAsyncLifetime
         (agent.Faults.UploadsCut, agent.Faults.DownloadsCut).ShouldBe((0, 0));
         agent.Requests.Count(r => r.Method == "PUT").ShouldBeGreaterThan(10);
         await _scope.NothingIsLeftAsync();
-    }
-
-    [Fact(Timeout = 180_000)]
-    public async Task A_volume_moves_from_one_engine_to_another_behind_the_same_Portainer()
-    {
-        string directory = Path.Combine(Path.GetTempPath(), "bt" + _scope.Engine.Prefix[2..10]);
-        EngineFixture other = await EngineFixture.OwnAsync(directory);
-        try
-        {
-            string volume = await _scope.VolumeAsync("moving", "mkdir d; head -c 3000000 /dev/urandom > d/f; ln d/f hard; ln -s d soft; chown -R 70:71 d; touch -d @1600000000 d");
-            string wanted = await _scope.AskAsync(volume, Sums);
-            await using StrictAgent near = await StrictAgent.StartAsync(new AgentSettings(engine.SocketPath));
-            await using StrictAgent far = await StrictAgent.StartAsync(new AgentSettings(other.SocketPath));
-            await using StrictServer server = await StrictServer.StartAsync(new ServerSettings
-            {
-                Https = false, Environments = [new(1, "old-host", EnvironmentType.Agent, near.Url), new(2, "new-host", EnvironmentType.Agent, far.Url)],
-            });
-            string key = Path.Combine(_scope.Folder, "key");
-            File.WriteAllText(key, ServerSettings.AdministratorKey);
-            File.SetUnixFileMode(key, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-            _scope.Environments.Remove(RunningScope.Local);
-            foreach (string name in new[] { "old-host", "new-host" })
-            {
-                _scope.Environments[name] = _scope.Environment(engine.Url);
-                _scope.Environments[name]!["connect"] = new JsonObject
-                {
-                    ["type"] = "portainer", ["url"] = server.Url.ToString(), ["apiKey"] = "file:" + key, ["environment"] = name,
-                };
-            }
-
-            (await _scope.RunAsync(default, "old-host")).Failures.ShouldBeEmpty();
-            await _scope.RestoreWellAsync($"old-host/{volume}", to: "new-host");
-
-            string mountpoint = await HostProcess.RunAsync("docker", ["-H", other.Url, "volume", "inspect", "-f", "{{.Mountpoint}}", volume]);
-            Same(await HostProcess.RunAsync("bash", ["-euc", $"cd '{mountpoint}'; {Sums}"]), wanted);
-            (await HostProcess.RunAsync("docker", ["-H", other.Url, "ps", "-aq"])).ShouldBeEmpty();
-            await _scope.NothingIsLeftAsync();
-        }
-        finally
-        {
-            await other.DisposeAsync();
-        }
     }
 }
