@@ -106,6 +106,15 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         return await SendRawAsync(method, $"v{version}/{path}", body, doing, timeout, cancel, blocking: blocking).ConfigureAwait(false);
     }
 
+    /// <summary>Asks the agent before the engine for something of its own, which has no version of the engine's.</summary>
+    /// <param name="path">Such as <c>v2/browse/get</c>, with its query.</param>
+    /// <param name="range">Of the answer's body; what stands in between may leave it out. Null = all of it.</param>
+    internal async Task<HttpResponseMessage> AskAgentAsync(string path, RangeHeaderValue? range, string doing, CancellationToken cancel)
+    {
+        await RouteAsync(cancel).ConfigureAwait(false);
+        return await SendRawAsync(HttpMethod.Get, path, null, doing, ShortCall, cancel, range: range).ConfigureAwait(false);
+    }
+
     /// <summary>Sends a POST after whose answer's head both sides use the connection as they like; its content is that connection.</summary>
     internal async Task<HttpResponseMessage> UpgradeAsync(string path, HttpContent body, string doing, CancellationToken cancel)
     {
@@ -127,7 +136,8 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         SendAsync(HttpMethod.Get, path, null, doing, timeout, cancel, blocking: true).GetAwaiter().GetResult();
 
     private async Task<HttpResponseMessage> SendRawAsync(
-        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false, bool blocking = false)
+        HttpMethod method, string path, HttpContent? body, string doing, TimeSpan timeout, CancellationToken cancel, bool upgrade = false, bool blocking = false,
+        RangeHeaderValue? range = null)
     {
         Version protocol = blocking ? HttpVersion.Version10 : HttpVersion.Version11;
         using var request = new HttpRequestMessage(method, new Uri(_route!.BaseAddress, path)) { Content = body, Version = protocol };
@@ -136,6 +146,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
             request.Headers.Connection.Add("Upgrade");
             request.Headers.Upgrade.Add(new ProductHeaderValue("tcp"));
         }
+        request.Headers.Range = range;
         request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity"));
         // An empty body with a length, never chunked: engines refuse "start" with anything that may be a body.
         if (body is null && method == HttpMethod.Post) request.Content = new ByteArrayContent([]);

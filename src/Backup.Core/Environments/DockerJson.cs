@@ -14,9 +14,10 @@ internal sealed record InfoAnswer(
 
 internal sealed record VolumeList(IReadOnlyList<VolumeAnswer>? Volumes);
 
+/// <param name="Mountpoint">On the engine's host.</param>
 internal sealed record VolumeAnswer(
     string Name, string? Driver, IReadOnlyDictionary<string, string>? Options, IReadOnlyDictionary<string, string>? Labels, string? Scope,
-    PortainerMark? Portainer = null);
+    PortainerMark? Portainer = null, string? Mountpoint = null);
 
 /// <summary>What a Portainer server adds to an engine's answers.</summary>
 internal sealed record PortainerMark(ResourceControlAnswer? ResourceControl);
@@ -87,7 +88,7 @@ internal sealed record ErrorAnswer([property: JsonPropertyName("message")] strin
 /// <summary>One line of a progress stream; an error arrives here, under status 200.</summary>
 internal sealed record ProgressLine([property: JsonPropertyName("error")] string? Error, [property: JsonPropertyName("status")] string? Status);
 
-/// <param name="Mode">As Go's <c>os.FileMode</c>: permissions in the low nine bits, <see cref="DirectoryBit"/>, <see cref="SymlinkBit"/>.</param>
+/// <param name="Mode">As Go's <c>os.FileMode</c>: permissions in the low nine bits, and bits for the types below.</param>
 /// <param name="LinkTarget">Where a symlink leads in the end, seen from inside the container.</param>
 internal sealed record PathStat(
     [property: JsonPropertyName("name")] string? Name, [property: JsonPropertyName("mode")] uint Mode,
@@ -95,12 +96,19 @@ internal sealed record PathStat(
 {
     private const uint DirectoryBit = 1u << 31;
     private const uint SymlinkBit = 1u << 27;
+    private const uint SocketBit = 1u << 24;
     private const uint AnyExecuteBit = 0b001_001_001;
 
     internal bool IsDirectory => (Mode & DirectoryBit) != 0;
     internal bool IsSymlink => (Mode & SymlinkBit) != 0;
+    internal bool IsSocket => (Mode & SocketBit) != 0;
     internal bool IsExecutable => !IsDirectory && !IsSymlink && (Mode & AnyExecuteBit) != 0;
 }
+
+/// <summary>What a Portainer agent tells of a file when it lists a directory.</summary>
+/// <param name="Dir">False also for a link to a directory.</param>
+/// <param name="ModTime">Seconds since 1970.</param>
+internal sealed record BrowsedFile(string Name, long Size, bool Dir, long ModTime);
 
 [JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip)]
 [JsonSerializable(typeof(VersionAnswer))]
@@ -120,5 +128,6 @@ internal sealed record PathStat(
 [JsonSerializable(typeof(ErrorAnswer))]
 [JsonSerializable(typeof(ProgressLine))]
 [JsonSerializable(typeof(PathStat))]
+[JsonSerializable(typeof(BrowsedFile[]))]
 [JsonSerializable(typeof(Dictionary<string, string[]>))]
 internal sealed partial class DockerJson : JsonSerializerContext;

@@ -76,7 +76,7 @@ internal sealed class InventoryReader(DockerApi api)
     }
 
     /// <summary>portainer/portainer-ce, portainer/agent and the like, from whatever registry.</summary>
-    private static bool IsPortainerImage(string image)
+    internal static bool IsPortainerImage(string image)
     {
         string[] path = image.Split('@')[0].Split('/');
         return path.Length >= 2 && path[^2] == "portainer"

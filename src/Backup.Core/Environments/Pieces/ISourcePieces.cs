@@ -10,6 +10,7 @@ internal interface ISourcePieces
     /// <exception cref="EnvironmentException">NotFound when it is not there any more.</exception>
     Task<Stream> OpenAsync(string path, bool isDirectory, CancellationToken cancel);
 
+    /// <summary>There is something that a tar can hold.</summary>
     Task<bool> ExistsAsync(string path, CancellationToken cancel);
 
     /// <summary>Everything in the source.</summary>

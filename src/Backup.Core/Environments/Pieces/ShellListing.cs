@@ -32,7 +32,7 @@ internal static class ShellListing
             length -= start;
         }
         if (length > 0) throw new InvalidDataException("a line of the listing has no end");
-        return new TreeListing(nodes, knowsLinks: true);
+        return new TreeListing(nodes);
     }
 
     /// <summary>Null for a socket.</summary>

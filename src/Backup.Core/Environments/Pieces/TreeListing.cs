@@ -23,18 +23,14 @@ internal sealed class TreeListing
     private readonly TreeNode[] _nodes;
     private readonly long[] _bytesBefore;
 
-    /// <param name="nodes">In any order; without sockets, which no tar holds.</param>
-    /// <param name="knowsLinks">Inodes and numbers of links are known.</param>
-    internal TreeListing(IEnumerable<TreeNode> nodes, bool knowsLinks)
+    /// <param name="nodes">In any order.</param>
+    internal TreeListing(IEnumerable<TreeNode> nodes)
     {
-        KnowsLinks = knowsLinks;
         _nodes = [.. nodes];
         Array.Sort(_nodes, (a, b) => TreeOrder.Instance.Compare(a.Path, b.Path));
         _bytesBefore = new long[_nodes.Length + 1];
         for (int i = 0; i < _nodes.Length; i++) _bytesBefore[i + 1] = _bytesBefore[i] + _nodes[i].TarBytes;
     }
-
-    internal bool KnowsLinks { get; }
 
     internal int Count => _nodes.Length;
 

@@ -88,7 +88,7 @@ internal sealed class FakePieces : ISourcePieces
     {
         Listings++;
         return Task.FromResult(new TreeListing(_files.Select(f => new TreeNode(f.Path, f.Content is null && f.Target.Length == 0, f.Content?.Length ?? 0, f.Group,
-            f.Group == 0 ? 1 : _files.Count(o => o.Group == f.Group))), knowsLinks: true));
+            f.Group == 0 ? 1 : _files.Count(o => o.Group == f.Group)))));
     }
 
     public Task<Stream> OpenContentAsync(string path, long offset, long count, CancellationToken cancel)
