@@ -14,7 +14,7 @@ say "installing what is missing"
 need=()
 for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl openssl:openssl systemd-analyze:systemd setcap:libcap2-bin ps:procps unshare:util-linux ldd:libc-bin ssh:openssh-client sshd:openssh-server busybox:busybox-static \
   setpriv:util-linux mariadbd:mariadb-server mariadb-dump:mariadb-client redis-server:redis-server redis-cli:redis-tools mosquitto:mosquitto \
-  mosquitto_pub:mosquitto-clients sqlite3:sqlite3 ip:iproute2 nsenter:util-linux; do
+  mosquitto_pub:mosquitto-clients sqlite3:sqlite3 node:nodejs ip:iproute2 nsenter:util-linux; do
   command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}")
 done
 # Debian keeps PostgreSQL's own programs, pgbench among them, apart from /usr/bin.

@@ -63,6 +63,31 @@ public sealed record DatabaseKind(string Repository, string Tag, string DataPath
         "mosquitto_pub -h 127.0.0.1 -t ready -m 1",
         new Dictionary<string, string> { ["PERSISTENCE"] = "true" });
 
+    /// <summary>The stand-in of <c>StandIns/mongo.js</c>: no package has the real one.</summary>
+    /// <param name="shell"><c>mongosh</c>, or <c>mongo</c> as images before 5.0 have it.</param>
+    public static DatabaseKind Mongo(string shell = "mongosh") => new("mongo", "7", "/data/db",
+        Prepare + $"mkdir -p /opt/mongodb; for name in mongod {shell} mongodump mongorestore; do ln -sfn {StandIns}/mongo.js /opt/mongodb/$name; done; exec mongod",
+        "test -s /srv/mongod/state.json",
+        new Dictionary<string, string> { ["PATH"] = "/opt/mongodb:/usr/bin:/bin", ["MONGO_INITDB_ROOT_USERNAME"] = "app", ["MONGO_INITDB_ROOT_PASSWORD"] = $"it's {Password}" })
+    {
+        Memory = "/srv/mongod",
+    };
+
+    /// <summary>The stand-in of <c>StandIns/emqx</c>.</summary>
+    public static DatabaseKind Emqx { get; } = new("emqx", "5.8", "/opt/emqx/data",
+        Prepare + "exec emqx foreground",
+        "emqx ctl status",
+        new Dictionary<string, string> { ["PATH"] = $"{StandIns}:/usr/bin:/bin" })
+    {
+        Memory = "/srv/emqx",
+    };
+
+    /// <summary>Where containers find the programs that stand in for those that cannot be had.</summary>
+    public const string StandIns = "/opt/stand-ins";
+
+    /// <summary>Where a stand-in keeps what the real server has in memory: a folder of the host, so that a test sees it also while the container is paused. Null = it is real.</summary>
+    public string? Memory { get; init; }
+
     /// <summary>Debian keeps PostgreSQL's own programs apart; those in /usr/bin choose among the clusters of the host.</summary>
     private static string PostgresPrograms => Directory.GetDirectories("/usr/lib/postgresql").Select(d => Path.Combine(d, "bin")).Where(Directory.Exists).Order().LastOrDefault()
         ?? throw new InvalidOperationException("there is no PostgreSQL on this host: tests/run.sh installs it");
@@ -75,10 +100,14 @@ public sealed class DatabaseContainer
     private readonly EngineScope _scope;
     private readonly DatabaseKind _kind;
 
-    private DatabaseContainer(EngineScope scope, DatabaseKind kind, string volume, string id) => (_scope, _kind, Volume, Id) = (scope, kind, volume, id);
+    private DatabaseContainer(EngineScope scope, DatabaseKind kind, string volume, string id, string? memory) =>
+        (_scope, _kind, Volume, Id, Memory) = (scope, kind, volume, id, memory);
 
     public string Id { get; }
     public string Volume { get; }
+
+    /// <summary>The host's folder behind <see cref="DatabaseKind.Memory"/>.</summary>
+    public string? Memory { get; }
 
     /// <param name="volume">Null = a new one.</param>
     /// <param name="variables">Beside those of the kind, and before them.</param>
@@ -87,6 +116,9 @@ public sealed class DatabaseContainer
         IReadOnlyDictionary<string, string>? labels = null, string? name = null, IReadOnlyList<TestMount>? mounts = null)
     {
         volume ??= await scope.VolumeAsync($"{kind.Repository}{Guid.NewGuid():n}"[..26]);
+        string? memory = kind.Memory is null ? null : scope.Folder(kind.Repository);
+        if (memory is not null)
+            mounts = [.. mounts ?? [], new TestMount(memory, kind.Memory!), new TestMount(Path.Combine(EngineFixture.Repository, "tests/Backup.Tests/Databases/StandIns"), DatabaseKind.StandIns, true)];
         string id = await scope.ContainerAsync(new TestContainer(kind.Start)
         {
             Image = await scope.EmptyImageAsync(kind.Repository, kind.Tag),
@@ -96,7 +128,7 @@ public sealed class DatabaseContainer
             StopTimeout = 20,
             Name = name,
         });
-        var database = new DatabaseContainer(scope, kind, volume, id);
+        var database = new DatabaseContainer(scope, kind, volume, id, memory);
         await database.ReadyAsync();
         return database;
     }

@@ -71,7 +71,7 @@ public sealed class PresetScriptTests(EngineFixture engine) : IAsyncLifetime
         (await from.SqlAsync("select checkpoint_lsn from pg_control_checkpoint()")).ShouldNotBe(before);
 
         byte[] dump = await DumpAsync(from, preset.Dump!);
-        (await WellAsync(from, preset.Dump!.Contents!)).ShouldContain("1 tables, views and sequences in database sh'op");
+        (await WellAsync(from, preset.Dump!.Contents!)).ShouldContain("1 table, view or sequence in database sh'op");
 
         DatabaseContainer to = await DatabaseContainer.StartAsync(_scope, DatabaseKind.Postgres);
         (await WellAsync(to, preset.Dump.Contents!)).ShouldBe("empty");
@@ -199,7 +199,7 @@ public sealed class PresetScriptTests(EngineFixture engine) : IAsyncLifetime
         DatabaseContainer from = await DatabaseContainer.StartAsync(_scope, DatabaseKind.MariaDb);
         await from.SqlAsync("create database `sh``op`; use `sh``op`; create table t (id int primary key, b blob); insert into t select seq, unhex('00ff27') from seq_1_to_1000; create procedure p() select 42; create trigger g before insert on t for each row set new.id = new.id; create event e on schedule every 1 year starts '2035-01-01' do delete from t; create user bob identified by 'x'");
         byte[] dump = await DumpAsync(from, method);
-        (await WellAsync(from, method.Contents!)).ShouldContain("1 tables and views in database sh`op");
+        (await WellAsync(from, method.Contents!)).ShouldContain("1 table or view in database sh`op");
 
         DatabaseContainer to = await DatabaseContainer.StartAsync(_scope, DatabaseKind.MariaDb);
         (await WellAsync(to, method.Contents!)).ShouldBe("empty");
@@ -283,7 +283,7 @@ public sealed class PresetScriptTests(EngineFixture engine) : IAsyncLifetime
         using var all = new MemoryStream();
         await output.CopyToAsync(all);
         IsWhole(preset.Dump.Mark, all.ToArray()).ShouldBeTrue(Encoding.UTF8.GetString(all.ToArray()));
-        (await Run(preset.Dump.Contents!, "/data/my app.db")).Output.ShouldContain("1 tables");
+        (await Run(preset.Dump.Contents!, "/data/my app.db")).Output.ShouldContain("1 table, view or index in");
         (await Run(preset.Dump.Clear!, "/data/my app.db")).ExitCode.ShouldBe(0);
         (await Run(preset.Dump.Contents!, "/data/my app.db")).Output.ShouldBe("empty\n");
         await _environment.LoadAsync(id, preset.Dump.Load!.Command(file), all.Length, (input, cancel) => input.WriteAsync(all.ToArray(), cancel).AsTask(), default);

@@ -10,7 +10,8 @@ internal static class EmqxPreset
         Before = new("backup-emqx-export", Running + Export + """
             export_data >/dev/null
             """),
-        After = new("backup-emqx-clean", Running + """
+        // The node may be down by now; its files are there all the same.
+        After = new("backup-emqx-clean", Folder + """
             for record in "$folder"/.backup-export; do
               [ -f "$record" ] || continue
               rm -f -- "$(cat "$record")" "$record"
@@ -39,15 +40,22 @@ internal static class EmqxPreset
                 mv -- "$file" "$folder/$name.tar.gz"
                 file=$folder/$name.tar.gz
                 answer=$(emqx ctl data import "$file" 2>&1) || fail "$answer"
-                case $answer in *uccessfully*) ;; *) fail "$answer" ;; esac
+                # Exit code 0 says only that the node ran the command to its end.
+                case $answer in *"imported successfully"*) ;; *) fail "$answer" ;; esac
                 """),
         },
     };
 
-    private const string Running = """
-        need emqx
+    private const string Folder = """
         folder=${EMQX_NODE__DATA_DIR:-/opt/emqx/data}/backup
-        emqx ctl status >/dev/null 2>&1 || fail "emqx ctl status says that the node does not run"
+
+
+        """;
+
+    private const string Running = Folder + """
+        need emqx
+        status=$(emqx ctl status 2>&1) || fail "the node does not run: $status"
+        case $status in *"' 4."*) fail "EMQX before 5.1 has no export of all its data: $status" ;; esac
         mkdir -p "$folder"
 
 

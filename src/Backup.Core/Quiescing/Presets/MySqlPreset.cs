@@ -66,7 +66,7 @@ internal static class MySqlPreset
                 """),
             Contents = new($"backup-{name}-contents", Client + """
                 find_client
-                found=$(ask "select concat(count(*), ' tables and views in database ', table_schema) from information_schema.tables where table_schema not in ('mysql', 'information_schema', 'performance_schema', 'sys') group by table_schema")
+                found=$(ask "select concat(if(count(*) = 1, '1 table or view', concat(count(*), ' tables and views')), ' in database ', table_schema) from information_schema.tables where table_schema not in ('mysql', 'information_schema', 'performance_schema', 'sys') group by table_schema")
                 echo "${found:-empty}"
                 """),
             Clear = new($"backup-{name}-clear", Client + """

@@ -25,6 +25,9 @@ internal static class Shell
           done
         }
 
+        # counted NUMBER ONE MANY
+        counted() { if [ "$1" = 1 ]; then echo "1 $2"; else echo "$1 $3"; fi; }
+
         nap() { sleep 0.2 2>/dev/null || sleep 1; }
 
         # Runs a command again and again until it succeeds, for as long as patience lasts.

@@ -38,7 +38,7 @@ internal static class SqlitePreset
                 """),
             Contents = new("backup-sqlite-contents", Files + """
                 tables=$(if [ -f "$1" ]; then sqlite3 "$1" "select count(*) from sqlite_master"; else echo 0; fi)
-                if [ "$tables" = 0 ]; then echo empty; else echo "$tables tables, views and indexes in $1"; fi
+                if [ "$tables" = 0 ]; then echo empty; else counted "$tables" "table, view or index in $1" "tables, views and indexes in $1"; fi
                 """),
             Clear = new("backup-sqlite-clear", Files + """
                 sqlite3 -bail "$1" ".timeout $((patience * 1000))" ".dbconfig reset_database on" vacuum ".dbconfig reset_database off" >/dev/null
