@@ -27,6 +27,8 @@ public enum SweepScene
     Group,
     /// <summary>The same, and the downtime's limit is over in the middle of the read.</summary>
     Budget,
+    /// <summary>A volume whose user is a Swarm service of two tasks, which is scaled to 0.</summary>
+    Swarm,
 }
 
 /// <summary>
@@ -39,7 +41,9 @@ internal sealed class CrashWorld : IAsyncDisposable
     private readonly string _state = Directory.CreateDirectory(Path.Combine(Directory.Exists("/dev/shm") ? "/dev/shm" : Path.GetTempPath(), "sweep-" + Path.GetRandomFileName())).FullName;
     private readonly SweepTime _time = new();
     private readonly RecordingContext _events;
+    private const int Tasks = 2;
     private readonly SweepScene _scene;
+    private readonly string? _service;
     private readonly Dictionary<string, string> _states;
     private readonly MemoryObjectStore _objects = new();
     private TaskCompletionSource _locked = new(), _released = new();
@@ -54,8 +58,12 @@ internal sealed class CrashWorld : IAsyncDisposable
         Engine = new FakeEnvironment("local", _events.Run) { HasShellImage = true };
         Engine.AddVolume("db", new TarItem("table", Content: "rows"), new TarItem("log", Content: new string('x', 5000)));
         Engine.AddVolume("web", new TarItem("index.html", Content: "hello"));
-        if (scene == SweepScene.Alone) AddStrangers();
-        else AddProject();
+        switch (scene)
+        {
+            case SweepScene.Alone: AddStrangers(); break;
+            case SweepScene.Swarm: _service = Engine.AddService("shop_web", Tasks, new Dictionary<string, string> { ["backup.quiesce"] = "stop" }, mounts: "web:/www"); break;
+            default: AddProject(); break;
+        }
         _states = Engine.Containers.ToDictionary(c => c.Id, c => c.State);
         Engine.Fault = EnvironmentFault;
     }
@@ -106,7 +114,7 @@ internal sealed class CrashWorld : IAsyncDisposable
     }
 
     /// <summary>The sources that every run makes a snapshot of.</summary>
-    internal IReadOnlyList<string> Volumes => _scene == SweepScene.Alone ? ["books", "cache", "db", "dump:redis", "web"] : ["db", "pics", "web"];
+    internal IReadOnlyList<string> Volumes => _scene == SweepScene.Alone ? ["books", "cache", "db", "dump:redis", "web"] : _scene == SweepScene.Swarm ? ["db", "web"] : ["db", "pics", "web"];
 
     internal FakeEnvironment Engine { get; }
     internal MemoryObjectStore Objects => _objects;
@@ -161,9 +169,13 @@ internal sealed class CrashWorld : IAsyncDisposable
 
     internal void ContainersAreAsBefore(string because)
     {
-        foreach (ContainerFacts container in Engine.Containers) container.State.ShouldBe(_states[container.Id], $"{because}: {container.Name}");
+        if (_service is not null) Engine.Tasks(_service).Count.ShouldBe(Tasks, because);
+        foreach (ContainerFacts container in Engine.Containers.Where(c => !c.SwarmTask)) container.State.ShouldBe(_states[container.Id], $"{because}: {container.Name}");
         Engine.LiveHelpers.ShouldBe(0, $"{because}: helpers were left");
     }
+
+    /// <summary>Somebody could write to the volume "web".</summary>
+    internal bool WebRuns => _service is not null ? Engine.Tasks(_service).Count > 0 : Engine.Containers.Single(c => c.Name == "shop-web").State == "running";
 
     public ValueTask DisposeAsync()
     {

@@ -34,7 +34,7 @@ internal static class JsonShaping
         new(d.Snapshot.Id, d.Snapshot.Environment, d.Snapshot.Volume, d.Snapshot.TakenAt, d.Keep, d.Reasons);
 
     public static HeldJson Shape(QuiesceStep q) => new(
-        q.Container.Name, q.Mode.ToString().ToLowerInvariant(), q.Hooks.FirstOrDefault()?.Before, q.Hooks.FirstOrDefault()?.After, q.Reason,
+        q.Name, q.Mode.ToString().ToLowerInvariant(), q.Hooks.FirstOrDefault()?.Before, q.Hooks.FirstOrDefault()?.After, q.Reason,
         [.. q.Hooks.Select(h => new HookJson(h.Before, h.After, h.Timeout.TotalSeconds))]);
 
     public static GroupPlanJson Shape(GroupStep g) =>

@@ -43,7 +43,7 @@ internal static class PlanText
         how.AddRange(step.Hooks.Where(h => h.Before is not null).Select(h => $"run {Command(h.Before!)}"));
         if (step.Mode != QuiesceMode.None) how.Add(step.Mode == QuiesceMode.Stop ? "stop" : "pause");
         how.AddRange(step.Hooks.Where(h => h.After is not null).Reverse().Select(h => $"afterwards run {Command(h.After!)}"));
-        return $"{step.Container.Name}: {string.Join(", ", how)} ({step.Reason})";
+        return $"{step.Name}: {string.Join(", ", how)} ({step.Reason})";
     }
 
     private static string Downtime(GroupStep group)

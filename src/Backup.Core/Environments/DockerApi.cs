@@ -1,6 +1,8 @@
+using System.Globalization;
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Backup.Environments.Connections;
 using Backup.Environments.Pieces;
 
@@ -105,6 +107,25 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
         await using GuardedStream body = await OpenAsync(answer, doing, cancel).ConfigureAwait(false);
         return await ExecOutput.ReadAsync(body, Http.Environment, doing, cancel).ConfigureAwait(false);
     }
+
+    // ---- services of a swarm
+
+    /// <param name="id">Null = all. An engine takes a prefix for an id, so others may be in the answer.</param>
+    internal async Task<IReadOnlyList<ServiceAnswer>> ServicesAsync(string? id, CancellationToken cancel)
+    {
+        string path = "services?status=true";
+        if (id is not null)
+        {
+            var filters = new Dictionary<string, string[]> { ["id"] = [id] };
+            path += "&filters=" + Escape(JsonSerializer.Serialize(filters, DockerJson.Default.DictionaryStringStringArray));
+        }
+        return await Http.GetAsync(path, DockerJson.Default.ServiceAnswerArray, "list the services of the swarm", cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Gives a service a new spec; refused when it was changed since it was read.</summary>
+    internal async Task UpdateServiceAsync(ServiceAnswer read, JsonObject spec, string doing, CancellationToken cancel) =>
+        (await Http.SendAsync(HttpMethod.Post, string.Create(CultureInfo.InvariantCulture, $"services/{Escape(read.Id)}/update?version={read.Version.Index}"),
+            DockerHttp.Json(spec, DockerJson.Default.JsonObject), doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false)).Dispose();
 
     // ---- archive
 

@@ -25,6 +25,7 @@ public sealed class DockerEnvironment : IEnvironment
     private readonly SourceMounts _mounts;
     private readonly BorrowedImages _images;
     private readonly SourceEmptier _emptier;
+    private readonly SwarmServices _services;
 
     /// <param name="connection">Is disposed with the environment. Nothing is opened before the first call.</param>
     public DockerEnvironment(string name, DockerConnection connection, RunContext context) : this(new DockerApi(name, connection, context.Time), name, context)
@@ -37,7 +38,8 @@ public sealed class DockerEnvironment : IEnvironment
         _api = api;
         _context = context;
         _helpers = new HelperContainers(_api, context);
-        _inventory = new InventoryReader(_api);
+        _services = new SwarmServices(_api, context);
+        _inventory = new InventoryReader(_api, _services);
         _mounts = new SourceMounts(_api, _helpers);
         _images = new BorrowedImages(_api, _helpers);
         _emptier = new SourceEmptier(_api, _helpers, _mounts, _images, context);
@@ -108,6 +110,10 @@ public sealed class DockerEnvironment : IEnvironment
         TimeSpan timeout = patience < 0 ? Timeout.InfiniteTimeSpan : TimeSpan.FromSeconds(patience) + StopMargin;
         await _api.ContainerVerbAsync(id, verb, timeout, cancel).ConfigureAwait(false);
     }
+
+    public Task<ServiceFacts?> FindServiceAsync(string id, CancellationToken cancel) => _services.FindAsync(id, cancel);
+
+    public Task<bool> ScaleAsync(string serviceId, long from, long to, CancellationToken cancel) => _services.ScaleAsync(serviceId, from, to, cancel);
 
     public async Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) =>
         await PreparedExec.CreateAsync(_api, _context, containerId, command, cancel).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 
 namespace Backup.Environments;
@@ -10,7 +11,11 @@ internal sealed record VersionAnswer(string? ApiVersion, [property: JsonProperty
 
 internal sealed record InfoAnswer(
     [property: JsonPropertyName("ID")] string? Id, string? Name, string? ServerVersion,
-    string? OperatingSystem, [property: JsonPropertyName("OSType")] string? OsType, string? Architecture, int? Containers);
+    string? OperatingSystem, [property: JsonPropertyName("OSType")] string? OsType, string? Architecture, int? Containers,
+    SwarmAnswer? Swarm);
+
+/// <param name="Nodes">Only a manager tells it.</param>
+internal sealed record SwarmAnswer(int? Nodes);
 
 internal sealed record VolumeList(IReadOnlyList<VolumeAnswer>? Volumes);
 
@@ -76,6 +81,18 @@ internal sealed record VolumeOptionsRequest(bool NoCopy, IReadOnlyDictionary<str
 
 internal sealed record IdAnswer(string Id);
 
+/// <param name="Spec">Goes back as it came, but for what is to change: it grows with every version of the engine.</param>
+internal sealed record ServiceAnswer(
+    [property: JsonPropertyName("ID")] string Id, ServiceVersion Version, JsonObject Spec, ServiceUpdate? UpdateStatus, ServiceTasks? ServiceStatus);
+
+/// <param name="Index">An update has to name it, and is refused when it is not the newest.</param>
+internal sealed record ServiceVersion(ulong Index);
+
+/// <param name="State">updating, paused, completed, rollback_started, rollback_paused or rollback_completed.</param>
+internal sealed record ServiceUpdate(string? State);
+
+internal sealed record ServiceTasks(long? RunningTasks);
+
 internal sealed record ExecRequest(
     IReadOnlyList<string> Cmd, bool AttachStdin, bool AttachStdout, bool AttachStderr, bool Tty, IReadOnlyList<string>? Env);
 
@@ -122,6 +139,8 @@ internal sealed record BrowsedFile(string Name, long Size, bool Dir, long ModTim
 [JsonSerializable(typeof(ImageAnswer[]))]
 [JsonSerializable(typeof(ContainerRequest))]
 [JsonSerializable(typeof(IdAnswer))]
+[JsonSerializable(typeof(ServiceAnswer[]))]
+[JsonSerializable(typeof(JsonObject))]
 [JsonSerializable(typeof(ExecRequest))]
 [JsonSerializable(typeof(ExecStartRequest))]
 [JsonSerializable(typeof(ExecState))]

@@ -21,6 +21,16 @@ public interface IEnvironment : IAsyncDisposable
     /// <summary>Pauses, unpauses, stops or starts. Already being in the wanted state counts as success.</summary>
     Task ActAsync(ContainerAction action, CancellationToken cancel);
 
+    /// <summary>One service of the swarm now, by id; null when there is none. Needs a manager of the swarm.</summary>
+    Task<ServiceFacts?> FindServiceAsync(string id, CancellationToken cancel);
+
+    /// <summary>
+    /// Gives a replicated service another count of tasks, and changes nothing else of it. Scaled to 0, it returns when none of its tasks runs on this
+    /// engine any more; scaled up, before the new ones run.
+    /// </summary>
+    /// <returns>False, with nothing changed, when the service does not have the count <paramref name="from"/> any more.</returns>
+    Task<bool> ScaleAsync(string serviceId, long from, long to, CancellationToken cancel);
+
     /// <summary>Makes a command ready to run in a running container. Nothing of it runs yet, so that its id can be written down before.</summary>
     Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel);
 

@@ -8,6 +8,34 @@ public sealed record Inventory(EngineFacts Engine, IReadOnlyList<VolumeFacts> Vo
 
     /// <summary>What may be missing from these facts, and other things to know before they are used.</summary>
     public IReadOnlyList<Remark> Remarks { get; init; } = [];
+
+    /// <summary>The swarm whose tasks run here; null where none does.</summary>
+    public SwarmFacts? Swarm { get; init; }
+}
+
+/// <param name="Nodes">How many the swarm has; null = not known.</param>
+/// <param name="Unread">Why its services cannot be read from here, such as "this node is not a manager of the swarm"; null = they are all in <paramref name="Services"/>.</param>
+public sealed record SwarmFacts(int? Nodes, IReadOnlyList<ServiceFacts> Services, string? Unread = null);
+
+public enum ServiceMode
+{
+    Replicated,
+    /// <summary>One task on each node.</summary>
+    Global,
+    /// <summary>Its tasks come to an end.</summary>
+    Job,
+}
+
+/// <summary>A service of a swarm, as a manager tells it.</summary>
+/// <param name="Replicas">How many tasks it is to have, on all nodes together; 0 where the mode has no such count.</param>
+/// <param name="RunningTasks">How many run, on all nodes together; one with a health check runs when it is healthy.</param>
+public sealed record ServiceFacts(string Id, string Name, ServiceMode Mode, long Replicas, long RunningTasks)
+{
+    /// <summary>An update or rollback of it is under way, or stopped half way.</summary>
+    public bool Updating { get; init; }
+
+    /// <summary>A placement constraint says on which nodes its tasks may run.</summary>
+    public bool Constrained { get; init; }
 }
 
 /// <param name="Id">The engine's own id (<c>/info.ID</c>).</param>
@@ -64,12 +92,17 @@ public sealed record ContainerFacts(
     public string? ComposeProject => Labels.GetValueOrDefault(ProjectLabel);
     public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");
     public string? ComposeNumber => Labels.GetValueOrDefault("com.docker.compose.container-number");
-    public bool SwarmTask => Labels.ContainsKey("com.docker.swarm.task.id");
+    public bool SwarmTask => Labels.ContainsKey(TaskLabel);
+    /// <summary>The id of the service that it is a task of.</summary>
+    public string? ServiceId => Labels.GetValueOrDefault(ServiceLabel);
     /// <summary>A helper of ours carries this label; its value is the id of the run that made it.</summary>
     public string? HelperOfRun => Labels.GetValueOrDefault(HelperLabel);
     public const string HelperLabel = "backup.helper.run";
     /// <summary>Compose puts it on containers and volumes alike.</summary>
     public const string ProjectLabel = "com.docker.compose.project";
+    /// <summary>What <c>docker stack deploy</c> puts on containers and volumes alike.</summary>
+    public const string StackLabel = "com.docker.stack.namespace";
+    internal const string TaskLabel = "com.docker.swarm.task.id", ServiceLabel = "com.docker.swarm.service.id";
 }
 
 /// <summary>A container as a list shows it.</summary>
@@ -77,6 +110,8 @@ public sealed record ContainerSight(string Id, string Name, string State, IReadO
 {
     public bool Running => State is "running" or "restarting";
     public bool Helper => Labels.ContainsKey(ContainerFacts.HelperLabel);
+    /// <summary>The id of the service that it is a task of.</summary>
+    public string? ServiceId => Labels.GetValueOrDefault(ContainerFacts.ServiceLabel);
 }
 
 /// <param name="Kind"><c>volume</c>, <c>bind</c>, <c>tmpfs</c>, … as the engine names it.</param>

@@ -3,7 +3,7 @@ using System.Collections.Concurrent;
 namespace Backup.Environments;
 
 /// <summary>Reads an engine's answers into the facts that planning decides on.</summary>
-internal sealed class InventoryReader(DockerApi api)
+internal sealed class InventoryReader(DockerApi api, SwarmServices services)
 {
     /// <summary>Inspections at a time; more would only make a small host busy.</summary>
     private const int Parallel = 4;
@@ -20,6 +20,7 @@ internal sealed class InventoryReader(DockerApi api)
         IReadOnlyList<VolumeAnswer> volumes = await api.VolumesAsync(cancel).ConfigureAwait(false);
         IReadOnlyList<ContainerItem> items = await api.ContainersAsync(null, cancel).ConfigureAwait(false);
         int hidden = route.ThroughServer ? await HiddenAsync(info, items, cancel).ConfigureAwait(false) : 0;
+        SwarmFacts? swarm = items.Any(i => i.Labels?.ContainsKey(ContainerFacts.TaskLabel) == true) ? await services.ReadAsync(info, cancel).ConfigureAwait(false) : null;
         var containers = new ContainerFacts?[items.Count];
         await System.Threading.Tasks.Parallel.ForAsync(0, items.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
             async (i, token) => containers[i] = await ContainerAsync(items[i].Id, token).ConfigureAwait(false)).ConfigureAwait(false);
@@ -29,6 +30,7 @@ internal sealed class InventoryReader(DockerApi api)
             [.. containers.OfType<ContainerFacts>().OrderBy(c => c.Name, StringComparer.Ordinal)])
         {
             Through = route.Through,
+            Swarm = swarm,
             Remarks = hidden == 0 ? route.Remarks
                 : [.. route.Remarks, new Remark($"Portainer hides {hidden} of the engine's containers from this API key: volumes that they use look unused, and are read while they write",
                     "Use the API key of an administrator, and remove the labels under Settings, Hidden containers, in Portainer; or reach the engine another way.")],

@@ -112,16 +112,24 @@ public sealed record VolumeStep(
     public string? Note { get; init; }
 }
 
-/// <summary>One container held back: hooks before, then pause or stop; undone in reverse.</summary>
+/// <summary>One container, or one Swarm service, held back: hooks before, then pause or stop; undone in reverse.</summary>
 /// <param name="Hooks">In the order of doing; several only where volumes of one group ask for different ones.</param>
-/// <param name="Reason">Why in this way, such as "policy: stop" or "swarm task: paused instead of stopped".</param>
+/// <param name="Reason">Why in this way, such as "policy: stop" or "started with --rm: paused instead of stopped".</param>
 public sealed record QuiesceStep(ContainerFacts Container, QuiesceMode Mode, IReadOnlyList<Hook> Hooks, string Reason)
 {
+    /// <summary>Set where all tasks of this service are stopped by scaling it to 0; the container is then one of them.</summary>
+    public ServiceFacts? Service { get; init; }
+
+    public string Id => Service?.Id ?? Container.Id;
+    public string Name => Service?.Name ?? Container.Name;
+
     /// <summary>Others of the same plan that it depends on: it is held before them, and they must be back before it is.</summary>
     public IReadOnlyList<Need> Needs { get; init; } = [];
 
     /// <summary>Its preset says that the files stay good while it writes.</summary>
     public bool Harmless { get; init; }
+
+    internal bool Holds(ContainerFacts container) => Service is null ? container.Id == Container.Id : container.ServiceId == Service.Id;
 
     /// <summary>False for a container that is left as it is.</summary>
     public bool DoesSomething => Mode != QuiesceMode.None || Hooks.Count > 0;

@@ -14,6 +14,7 @@ internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers,
 
     private readonly Dependencies _dependencies = new(inventory.Containers);
     private readonly Writers _writers = new(inventory.Volumes);
+    private readonly Scaling _scaling = new(inventory);
 
     internal List<ContainerFacts> WritersOf(SourceRef source) => [.. inventory.Containers.Where(c => c.HelperOfRun is null && _writers.Writes(c.Mounts, source))];
 
@@ -36,18 +37,18 @@ internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers,
     }
 
     /// <summary>Who only reads a source does not draw it into his project, unless nobody else does.</summary>
-    private IReadOnlyList<string> Projects(VolumeStep step, List<ContainerFacts> writers)
+    private IReadOnlyList<Project> Projects(VolumeStep step, List<ContainerFacts> writers)
     {
-        string?[] projects = [step.Facts?.Labels.GetValueOrDefault(ContainerFacts.ProjectLabel), .. writers.Select(c => c.ComposeProject)];
-        if (projects.All(p => p is null)) projects = [.. step.Consumers.Select(c => c.ComposeProject)];
-        return [.. projects.OfType<string>().Distinct(StringComparer.Ordinal)];
+        List<Project> projects = [.. Project.Of(step.Facts?.Labels), .. writers.SelectMany(c => Project.Of(c.Labels))];
+        if (projects.Count == 0) projects = [.. inventory.Containers.Where(c => step.Consumers.Any(r => r.Id == c.Id)).SelectMany(c => Project.Of(c.Labels))];
+        return [.. projects.Distinct()];
     }
 
     /// <summary>Each container once, in the strongest way that any source of the group asks for.</summary>
     internal GroupStep Plan(AskedGroup group)
     {
-        IReadOnlyList<QuiesceStep> order = _dependencies.Arrange(group.Volumes.SelectMany(v => v.Writers).Where(w => w.DoesSomething)
-            .GroupBy(w => w.Container.Id).Select(g => Strongest([.. g])));
+        IReadOnlyList<QuiesceStep> order = _dependencies.Arrange(Scaling.Fold(group.Volumes.SelectMany(v => v.Writers).Where(w => w.DoesSomething)
+            .GroupBy(w => w.Container.Id).Select(g => Strongest([.. g]))));
         IReadOnlyList<VolumeStep> volumes = [.. group.Volumes.Select(v => Volume(v, order)).OrderBy(v => v.Quiesce.Count == 0)];
         return new GroupStep(group.Name, group.Why, volumes, order);
     }
@@ -56,9 +57,9 @@ internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers,
     {
         if (ask.AtRest is var (consistency, note)) return ask.Step with { Consistency = consistency, Note = note };
         // A source that asks for nobody is read when the others' containers are back.
-        List<QuiesceStep> own = ask.Holds ? [.. order.Where(s => ask.Writers.Any(w => w.Container.Id == s.Container.Id))] : [];
+        List<QuiesceStep> own = ask.Holds ? [.. order.Where(s => ask.Writers.Any(w => s.Holds(w.Container)))] : [];
         List<string> idle = [.. ask.Writers.Select(w => w.Container)
-            .Where(c => own.Find(s => s.Container.Id == c.Id) is not { } held || (held.Mode == QuiesceMode.None && held.Hooks.All(h => h.Before is null)))
+            .Where(c => own.Find(s => s.Holds(c)) is not { } held || (held.Mode == QuiesceMode.None && held.Hooks.All(h => h.Before is null)))
             .Select(c => c.Name).Order(StringComparer.Ordinal)];
         if (idle.Except(ask.Writers.Where(w => w.Harmless).Select(w => w.Container.Name)).Any())
             warnings.Add(new PlanWarning($"{ask.Step.Source} is read while {string.Join(", ", idle)} may write to it",
@@ -70,7 +71,10 @@ internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers,
     {
         QuiesceMode mode = asked.Max(a => a.Mode);
         return new QuiesceStep(asked[0].Container, mode, [.. asked.SelectMany(a => a.Hooks).Distinct(SameHook.Instance)],
-            string.Join("; ", asked.OrderByDescending(a => a.Mode).Where(a => a.Mode == mode || a.Hooks.Count > 0).Select(a => a.Reason).Distinct()));
+            string.Join("; ", asked.OrderByDescending(a => a.Mode).Where(a => a.Mode == mode || a.Hooks.Count > 0).Select(a => a.Reason).Distinct()))
+        {
+            Service = asked.Select(a => a.Service).FirstOrDefault(s => s is not null),
+        };
     }
 
     private static string Consistency(List<QuiesceStep> steps) =>
@@ -98,13 +102,17 @@ internal sealed class QuiescePlanner(Inventory inventory, PresetAnswers answers,
             (mode, said) = (policy.Then, before is null && after is null ? $"policy: {Word(policy.Then)}" : $"policy: hooks, then {Word(policy.Then)}");
         }
 
+        IReadOnlyList<Hook> hooks = before is null && after is null ? [] : [new Hook(before, after, policy.HookTimeout)];
+        ServiceFacts? service = null;
         if (mode != QuiesceMode.None && container.CarriesConnection)
             (mode, said) = (QuiesceMode.None, "part of Portainer: never held, because the connection leads through it");
+        else if (mode == QuiesceMode.Stop && container.SwarmTask && (hooks.Count > 0 ? "its hooks could not run in the task that comes back" : _scaling.WhyNot(container)) is { } why)
+            (mode, said) = (QuiesceMode.Pause, Scaling.Paused(why));
         else if (mode == QuiesceMode.Stop && container.SwarmTask)
-            (mode, said) = (QuiesceMode.Pause, "swarm task: paused instead of stopped, because the swarm would replace it");
+            (service, said) = (_scaling.ServiceOf(container)!, $"{said}; a swarm service: scaled from {_scaling.ServiceOf(container)!.Replicas} to 0 and back");
         else if (mode == QuiesceMode.Stop && container.AutoRemove)
             (mode, said) = (QuiesceMode.Pause, "started with --rm: paused instead of stopped, because a stop would delete it");
-        return new QuiesceStep(container, mode, before is null && after is null ? [] : [new Hook(before, after, policy.HookTimeout)], said);
+        return new QuiesceStep(container, mode, hooks, said) { Service = service };
     }
 
     private QuiesceStep Preset(ContainerFacts container, ChosenPreset chosen)

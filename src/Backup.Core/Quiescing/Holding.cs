@@ -5,8 +5,10 @@ using Backup.Snapshots;
 
 namespace Backup.Quiescing;
 
-/// <summary>One container that is held back, and what undoes it.</summary>
-internal sealed class Holding(QuiesceStep step, HoldScene scene)
+/// <summary>One container or service that is held back, and what undoes it.</summary>
+/// <param name="healthTimeout">How long it may take to be well again after it came back.</param>
+/// <param name="hurry">Ends that waiting.</param>
+internal sealed class Holding(QuiesceStep step, HoldScene scene, TimeSpan healthTimeout, CancellationToken hurry)
 {
     /// <summary>How long each way back may take before it is given up as a person's case.</summary>
     private static readonly TimeSpan ReleaseDeadline = TimeSpan.FromMinutes(3);
@@ -17,6 +19,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     private readonly List<string> _unproved = [];
     private Held? _down;
     private ContainerFacts? _before;
+    private ServiceFacts? _scaled;
     private Task<Recovery>? _recovery;
 
     private sealed record Held(UndoEntry Entry, string How, DateTimeOffset From, long Started, Hook? Hook = null)
@@ -39,9 +42,9 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     internal bool Needs(Holding other) => step.Needs.Any(n => n.ContainerId == other.Id);
     internal bool NeedsHealthy(Holding other) => step.Needs.Any(n => n.ContainerId == other.Id && n.Healthy);
 
-    internal string Name => step.Container.Name;
+    internal string Name => step.Name;
 
-    private string Id => step.Container.Id;
+    private string Id => step.Id;
 
     internal async Task RunBeforeHooksAsync(CancellationToken cancel)
     {
@@ -51,7 +54,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
             cancel.ThrowIfCancellationRequested();
             IPreparedExec? before = hook.Before is null ? null : await scene.Environment.PrepareExecAsync(now.Id, hook.Before, cancel);
             Held? held = null;
-            if (hook.After is not null) _hooks.Push(held = Write(now, UndoKind.Exec, "hook", hook, before?.Id));
+            if (hook.After is not null) _hooks.Push(held = Write(Entry(UndoKind.Exec, HeldContainer.Of(now), hook) with { BeforeExec = before?.Id }, "hook", hook));
             if (hook.Session is not null) held!.Session = LockSession.Begin(now, hook.Session, scene);
             if (before is null) continue;
             // As in HoldAsync: the command goes on when nobody listens any more, and its after hook must not come before its end.
@@ -64,6 +67,11 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
 
     internal async Task HoldAsync(CancellationToken cancel)
     {
+        if (step.Service is not null)
+        {
+            await ScaleAsync(cancel);
+            return;
+        }
         if (step.Mode == QuiesceMode.None || await RunningAsync(cancel) is not { } now) return;
         // A container that crash-loops cannot be paused; stopping it ends the loop for the moment, starting it resumes the loop.
         bool stopInstead = now is { State: "restarting", SwarmTask: false, AutoRemove: false };
@@ -79,22 +87,32 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     {
         cancel.ThrowIfCancellationRequested();
         _before = now;
-        _down = Write(now, undo, how);
+        _down = Write(Entry(undo, HeldContainer.Of(now)), how);
         await scene.Environment.ActAsync(new ContainerAction(verb, now.Id), CancellationToken.None);
         scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, how));
+    }
+
+    /// <summary>As above. The count that it has now is the one it comes back to; the plan may be hours old.</summary>
+    private async Task ScaleAsync(CancellationToken cancel)
+    {
+        if (await scene.Environment.FindServiceAsync(Id, cancel) is not { Replicas: > 0 } now) return;
+        cancel.ThrowIfCancellationRequested();
+        _scaled = now;
+        _down = Write(Entry(UndoKind.Scale, null) with { Service = new HeldService(now.Id, now.Name, now.Replicas) }, "stop");
+        if (!await scene.Environment.ScaleAsync(now.Id, now.Replicas, 0, CancellationToken.None))
+            throw new EnvironmentException(scene.Environment.Name, $"the service {now.Name} was scaled by somebody else at the same moment", "Run it again.");
+        scene.Context.Events.Report(new RunEvent.ContainerQuiesced(scene.Environment.Name, now.Name, "stop"));
     }
 
     /// <summary>Null when it was stopped since the plan was made: only what runs is held, and only that comes back.</summary>
     private async Task<ContainerFacts?> RunningAsync(CancellationToken cancel) =>
         await scene.Environment.FindContainerAsync(Id, cancel) is { Running: true } now ? now : null;
 
-    private Held Write(ContainerFacts now, UndoKind kind, string how, Hook? hook = null, string? beforeExec = null)
+    private UndoEntry Entry(UndoKind kind, HeldContainer? container, Hook? hook = null) => new(scene.Context.NewId(), scene.RunId, scene.Environment.Name, kind,
+        container, hook?.After, hook?.Timeout.TotalSeconds, scene.Context.Now, scene.Restore);
+
+    private Held Write(UndoEntry entry, string how, Hook? hook = null)
     {
-        var entry = new UndoEntry(scene.Context.NewId(), scene.RunId, scene.Environment.Name, kind, HeldContainer.Of(now), hook?.After,
-            hook?.Timeout.TotalSeconds, scene.Context.Now, scene.Restore)
-        {
-            BeforeExec = beforeExec,
-        };
         scene.Journal.Add(entry);
         return new Held(entry, how, scene.Context.Now, scene.Context.Time.GetTimestamp(), hook);
     }
@@ -124,7 +142,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
         // A command has its own time, and may have to wait for the end of the one before.
         TimeSpan patience = ReleaseDeadline + 2 * TimeSpan.FromSeconds(held.Entry.TimeoutSeconds ?? 0);
         using var deadline = new CancellationTokenSource(patience, scene.Context.Time);
-        string name = held.Entry.Container!.Name;
+        string name = held.Entry.Name;
         try
         {
             Disturbed |= (await Undoing.UndoAsync(held.Entry, scene.Environment, scene.Context, deadline.Token)).Disturbed;
@@ -137,6 +155,8 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
             scene.Context.Events.Report(new RunEvent.Error(failure.Problem, failure.Hint));
             return false;
         }
+        // A service is down until its new tasks run; what the engine took over so far is only their number.
+        if (held.Entry.Kind == UndoKind.Scale && !Disturbed) await (_recovery ??= RecoverAsync());
         TimeSpan window = scene.Context.Time.GetElapsedTime(held.Started);
         _windows.Add(new QuiesceWindow(name, held.How, held.From, held.From + window));
         scene.Context.Events.Report(new RunEvent.ContainerResumed(scene.Environment.Name, name, held.How, window.TotalSeconds));
@@ -158,16 +178,16 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene)
     }
 
     /// <summary>Begins to wait for its health where it has a health check; the others wait for nothing.</summary>
-    internal void WatchHealth(TimeSpan limit, CancellationToken hurry)
+    internal void WatchHealth()
     {
-        if (_before?.Health is not null && !Disturbed) _recovery ??= RecoverAsync(limit, hurry);
+        if (_before?.Health is not null && !Disturbed) _recovery ??= RecoverAsync();
     }
 
     /// <summary>Null when it was not down, did not come back, or is somebody else's case by now.</summary>
-    internal async Task<Recovery?> UntilHealthyAsync(TimeSpan limit, CancellationToken hurry) =>
-        _before is null || Disturbed || _failures.Count > 0 ? null : await (_recovery ??= RecoverAsync(limit, hurry));
+    internal async Task<Recovery?> UntilHealthyAsync() => _down is null || Disturbed || _failures.Count > 0 ? null : await (_recovery ??= RecoverAsync());
 
-    private Task<Recovery> RecoverAsync(TimeSpan limit, CancellationToken hurry) => _before!.Health is null && _down!.How == "pause"
-        ? Task.FromResult(new Recovery(_before.Name, null, null))
-        : Recovery.WatchAsync(_before, _down!.How, scene.Environment, scene.Context, limit, hurry);
+    private Task<Recovery> RecoverAsync() =>
+        _scaled is not null ? ScaledService.WatchAsync(_scaled, scene.Environment, scene.Context, healthTimeout, hurry)
+        : _before!.Health is null && _down!.How == "pause" ? Task.FromResult(new Recovery(_before.Name, null, null))
+        : Recovery.WatchAsync(_before, _down!.How, scene.Environment, scene.Context, healthTimeout, hurry);
 }

@@ -19,7 +19,6 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
     private readonly List<Holding> _earlier = [];
     private IReadOnlyList<Holding> _holdings = [];
     private Task? _release;
-    private CancellationToken _hurry;
     private CancellationTokenSource _over = new();
 
     private IEnumerable<Holding> All => _earlier.Concat(_holdings);
@@ -51,8 +50,8 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
     public async Task HoldAsync(IReadOnlyList<QuiesceStep> steps, CancellationToken cancel)
     {
         _earlier.AddRange(_holdings);
-        _holdings = [.. steps.Select(s => new Holding(s, scene))];
-        (_release, _hurry) = (null, cancel);
+        _holdings = [.. steps.Select(s => new Holding(s, scene, healthTimeout, cancel))];
+        _release = null;
         _over = maxDowntime is { } limit && steps.Count > 0 ? new CancellationTokenSource(limit, scene.Context.Time) : new CancellationTokenSource();
         _over.Token.Register(() => _ = ReleaseAsync());
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel, _over.Token);
@@ -136,10 +135,10 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
         foreach (var (done, need, healthy) in needs)
         {
             await done;
-            if (healthy) await need.UntilHealthyAsync(healthTimeout, _hurry);
+            if (healthy) await need.UntilHealthyAsync();
         }
         await holding.ReleaseAsync();
-        holding.WatchHealth(healthTimeout, _hurry);
+        holding.WatchHealth();
     }
 
     /// <summary>How those that were held are after their return. Waits, within the limit, for those with a health check.</summary>
@@ -147,7 +146,7 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
     {
         var recoveries = new List<Recovery>();
         foreach (Holding holding in _holdings)
-            if (await holding.UntilHealthyAsync(healthTimeout, _hurry) is { } recovery) recoveries.Add(recovery);
+            if (await holding.UntilHealthyAsync() is { } recovery) recoveries.Add(recovery);
         return recoveries;
     }
 }

@@ -7,6 +7,9 @@ namespace Backup.Quiescing;
 /// <param name="Problem">Why it is not as it was before; null when it is, or never was well.</param>
 public sealed record Recovery(string Container, string? Health, string? Problem)
 {
+    /// <summary>What to do about the problem.</summary>
+    public string Hint { get; init; } = $"Look at its log: docker logs {Container}";
+
     /// <summary>Ended by SIGINT, SIGKILL or SIGTERM: somebody stopped it.</summary>
     private static readonly int[] Stopped = [130, 137, 143];
 

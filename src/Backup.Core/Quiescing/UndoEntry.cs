@@ -7,6 +7,8 @@ public enum UndoKind
 {
     Unpause,
     Start,
+    /// <summary>Scale a Swarm service back to its count.</summary>
+    Scale,
     /// <summary>Run the <c>after</c> hook.</summary>
     Exec,
     /// <summary>Nothing to undo in a container: helper containers of this run may be left on the engine.</summary>
@@ -15,7 +17,7 @@ public enum UndoKind
 
 /// <summary>One thing that must be undone, as it stands in the journal before the thing is done.</summary>
 /// <param name="Run">The run that did it; also the label of its helpers.</param>
-/// <param name="Container">Null for <see cref="UndoKind.RemoveHelpers"/>.</param>
+/// <param name="Container">Null for <see cref="UndoKind.RemoveHelpers"/> and <see cref="UndoKind.Scale"/>.</param>
 /// <param name="Restore">
 /// Set when the container was stopped for a restore into this source: once the old content is being removed, the container must not come back
 /// over half a volume by itself.
@@ -33,7 +35,17 @@ public sealed record UndoEntry(
 {
     /// <summary>For <see cref="UndoKind.Exec"/>: the engine's id of the before hook, whose end the after hook waits for.</summary>
     public string? BeforeExec { get; init; }
+
+    /// <summary>For <see cref="UndoKind.Scale"/>, else null.</summary>
+    public HeldService? Service { get; init; }
+
+    /// <summary>Of who is held; empty for <see cref="UndoKind.RemoveHelpers"/>.</summary>
+    [JsonIgnore]
+    public string Name => Service?.Name ?? Container?.Name ?? "";
 }
+
+/// <param name="Replicas">The count it had.</param>
+public sealed record HeldService(string Id, string Name, long Replicas);
 
 /// <summary>Enough to find a container again, also when it was recreated meanwhile, and to see that a person restarted it.</summary>
 public sealed record HeldContainer(string Id, string Name, string StartedAt, string? ComposeProject, string? ComposeService, string? ComposeNumber)

@@ -12,7 +12,7 @@ internal sealed record Undone(string Text, bool Disturbed = false);
 internal static class Undoing
 {
     /// <summary>How much longer than its own patience a stop or pause of a killed run may still be under way in the engine.</summary>
-    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(2);
+    internal static readonly TimeSpan Margin = TimeSpan.FromSeconds(2);
 
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(100);
     private const int EngineStopTimeout = 10;
@@ -40,6 +40,7 @@ internal static class Undoing
     {
         UndoKind.Unpause => $"docker unpause {entry.Container!.Name}",
         UndoKind.Start => $"docker start {entry.Container!.Name}",
+        UndoKind.Scale => $"docker service scale {entry.Name}={entry.Service!.Replicas}",
         UndoKind.Exec when ExecText.IsScript(entry.Command!) => $"backup recover, or docker restart {entry.Container!.Name}",
         UndoKind.Exec => $"docker exec {entry.Container!.Name} {string.Join(' ', entry.Command!.Select(Quote))}",
         _ => $"docker rm $(docker ps -aq --filter label={ContainerFacts.HelperLabel}={entry.Run})",
@@ -53,6 +54,7 @@ internal static class Undoing
             return new Undone(removed == 0 ? "no helper containers were left" : $"removed {removed} helper container{(removed == 1 ? "" : "s")}");
         }
 
+        if (entry.Kind == UndoKind.Scale) return await ScaledService.UndoAsync(entry, entry.Service!, environment, context, cancel);
         HeldContainer held = entry.Container!;
         ContainerFacts? now = await SettledAsync(entry, held, environment, context, cancel);
         if (now is null) return await UndoRecreatedAsync(entry, held, environment, cancel);

@@ -76,7 +76,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             // The uploads are done; who was started again had that long to become healthy.
             _recoveries = await held.RecoveriesAsync();
             foreach (Recovery unwell in _recoveries.Where(r => r.Problem is not null))
-                scene.Tally.Add(new RunFailure(scene.Environment.Name, null, unwell.Problem!, $"Look at its log: docker logs {unwell.Container}", "quiesce"));
+                scene.Tally.Add(new RunFailure(scene.Environment.Name, null, unwell.Problem!, unwell.Hint, "quiesce"));
         }
         finally
         {
@@ -176,7 +176,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             if (now is null) volume.Spoil($"whether somebody else wrote to it could not be asked ({unknown})", StartedHint);
             else if (Running(scene, now, volume.Step).Where(c => !volume.Step.Writers.Contains(c.Id)).Select(c => c.Name).ToList() is { Count: > 0 } strangers)
                 volume.Spoil($"{string.Join(", ", strangers)} came up while it was read and may have written to it", StartedHint);
-            else if (volume.Step.Quiesce.Select(q => q.Container.Name).Intersect(held.Disturbed).ToList() is { Count: > 0 } disturbed)
+            else if (volume.Step.Quiesce.Select(q => q.Name).Intersect(held.Disturbed).ToList() is { Count: > 0 } disturbed)
                 volume.Spoil($"somebody brought {string.Join(", ", disturbed)} back while it was read", StartedHint);
         }
     }

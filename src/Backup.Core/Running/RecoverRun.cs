@@ -29,8 +29,8 @@ public sealed class RecoverRun(RunContext context, Backends backends)
             if (entry.Restore is not null && journal.IsBroken(entry.Environment, entry.Restore))
             {
                 failures.Add(new RunFailure(entry.Environment, entry.Restore,
-                    $"{entry.Container!.Name} stays down: a restore into {entry.Restore} began to replace its content and did not finish.",
-                    $"Restore it again with --overwrite, which brings {entry.Container.Name} back. To start it as it is: {Undoing.ByHand(entry)}, then delete the journal in the state directory.",
+                    $"{entry.Name} stays down: a restore into {entry.Restore} began to replace its content and did not finish.",
+                    $"Restore it again with --overwrite, which brings {entry.Name} back. To start it as it is: {Undoing.ByHand(entry)}, then delete the journal in the state directory.",
                     "quiesce", NeedsPerson: true));
                 continue;
             }
@@ -46,7 +46,7 @@ public sealed class RecoverRun(RunContext context, Backends backends)
                 failed.Add(entry.Environment);
                 if (entry.Kind is UndoKind.Start or UndoKind.Unpause) down.Add(entry.Container!.Id);
                 failures.Add(new RunFailure(entry.Environment, null,
-                    container ? $"{entry.Container!.Name} could not be brought back: {e.Problem}" : $"Helper containers of a killed run could not be removed: {e.Problem}",
+                    container ? $"{entry.Name} could not be brought back: {e.Problem}" : $"Helper containers of a killed run could not be removed: {e.Problem}",
                     $"{e.Hint} By hand: {Undoing.ByHand(entry)}", "quiesce", NeedsPerson: container));
                 // A hook that ran and failed will fail again: it was told once, a person decides.
                 if (entry.Kind == UndoKind.Exec && e is Environments.EnvironmentException { Unreachable: false }) journal.Done(entry);

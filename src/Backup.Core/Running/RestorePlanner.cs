@@ -73,26 +73,28 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
                     : $"{target} in environment {name} is not empty.",
                 $"Restore beside it with --as {Suggest(target)}, or replace its content with --overwrite, which stops its containers meanwhile.");
 
-        IReadOnlyList<QuiesceStep> quiesce = new Dependencies(inventory.Containers).Arrange(users.Select(StopForRestore));
+        var scaling = new Scaling(inventory);
+        IReadOnlyList<QuiesceStep> quiesce = new Dependencies(inventory.Containers).Arrange(Scaling.Fold(users.Select(u => StopForRestore(u, scaling))));
         string? howEmptied = empty || entries is not null ? null : await environment.PlanEmptyAsync(target, probe, cancel);
         if (entries is not null && !empty) notes.Add("Only the chosen paths are written; other files of the volume stay as they are.");
         return new RestorePlan(snapshot, reader.Record, name, target, null, quiesce, howEmptied, entries, files, bytes, null, request.Overwrite, notes);
     }
 
     /// <summary>Replacing files under a process that holds them open does harm, also when it is only paused: users are stopped.</summary>
-    private static QuiesceStep StopForRestore(ContainerFacts user)
+    private static QuiesceStep StopForRestore(ContainerFacts user, Scaling scaling)
     {
         if (user.CarriesConnection)
             throw new BackupException($"{user.Name} is part of Portainer, which the way to this environment leads through, and would have to be stopped.",
                 "Restore over another way to the engine: its socket, or tcp:// with TLS.");
-        if (user.SwarmTask)
-            throw new BackupException($"{user.Name} is a task of a Swarm service, and Swarm would start another one.",
-                "Scale the service to 0, restore, and scale it back.");
+        if (user.SwarmTask && scaling.WhyNot(user) is { } why)
+            throw new BackupException($"{user.Name} is a task of a Swarm service, which is not scaled to 0 from here, because {why}.",
+                "Scale the service to 0 (on a manager: docker service scale NAME=0), restore, and scale it back.");
         if (user.AutoRemove)
             throw new BackupException($"{user.Name} was started with --rm: stopping it would delete it.", "Stop it yourself, restore, and start it again.");
         if (user.State == "paused")
             throw new BackupException($"{user.Name} is paused and holds files of the volume open.", "Unpause or stop it first.");
-        return new QuiesceStep(user, QuiesceMode.Stop, [], "restore: its files are replaced");
+        ServiceFacts? service = user.SwarmTask ? scaling.ServiceOf(user) : null;
+        return new QuiesceStep(user, QuiesceMode.Stop, [], $"restore: its files are replaced{(service is null ? "" : $"; a swarm service: scaled from {service.Replicas} to 0 and back")}") { Service = service };
     }
 
     private static VolumeFacts ToCreate(string name, SnapshotRecord record)

@@ -130,7 +130,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
                 $"Look at the differences, then restore again with --overwrite.{StayDown(plan)}", "source", plan.Quiesce.Count > 0));
         failures.AddRange(held.Failures.Select(f => new RunFailure(environment.Name, target.ToString(), f.Problem, f.Hint, "quiesce", NeedsPerson: true)));
         failures.AddRange((await held.RecoveriesAsync()).Where(r => r.Problem is not null)
-            .Select(r => new RunFailure(environment.Name, target.ToString(), r.Problem!, $"Look at its log: docker logs {r.Container}", "quiesce")));
+            .Select(r => new RunFailure(environment.Name, target.ToString(), r.Problem!, r.Hint, "quiesce")));
         if (!journal.IsBroken(environment.Name, target.ToString()))
             failures.AddRange((await new RecoverRun(context, backends).RunAsync(journal, [environment.Name], cancel)).Failures);
 
@@ -182,5 +182,5 @@ public sealed class RestoreRun(RunContext context, Backends backends)
     }
 
     private static string StayDown(RestorePlan plan) =>
-        plan.Quiesce.Count == 0 ? "" : $" Until then {string.Join(", ", plan.Quiesce.Select(q => q.Container.Name))} stays stopped, so that nothing starts on half a volume.";
+        plan.Quiesce.Count == 0 ? "" : $" Until then {string.Join(", ", plan.Quiesce.Select(q => q.Name))} stays stopped, so that nothing starts on half a volume.";
 }

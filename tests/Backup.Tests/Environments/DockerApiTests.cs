@@ -41,6 +41,23 @@ public sealed class DockerApiTests
         await tar.CopyToAsync(Stream.Null);
     });
 
+    [Fact(Timeout = Limit)]
+    public async Task A_service_that_others_change_meanwhile_is_read_again_until_its_update_is_taken()
+    {
+        int version = 6;
+        await using var engine = new ScriptedEngine((request, connection) => request switch
+        {
+            _ when request.Contains("/containers/json") => JsonAsync(connection, "[]"),
+            _ when request.StartsWith("GET", StringComparison.Ordinal) => JsonAsync(connection,
+                $$$"""[{"ID":"web","Version":{"Index":{{{++version}}}},"Spec":{"Name":"web","Mode":{"Replicated":{"Replicas":2}},"Unknown":1.50}}]"""),
+            _ when version < 9 => JsonAsync(connection, """{"message":"rpc error: code = Unknown desc = update out of sequence"}""", "500 Internal Server Error"),
+            _ => JsonAsync(connection, "{}"),
+        });
+        await using DockerEnvironment environment = Open(engine);
+        (await environment.ScaleAsync("web", 2, 0, default)).ShouldBeTrue();
+        engine.Requests.Where(r => r.StartsWith("POST", StringComparison.Ordinal)).ShouldBe([.. new[] { 7, 8, 9 }.Select(v => $"POST /v1.41/services/web/update?version={v}")]);
+    }
+
     [Theory(Timeout = Limit)]
     [InlineData("1.41", "1.12", "1.41")]
     [InlineData("1.47", "1.24", "1.47")]

@@ -5,8 +5,8 @@ using Backup.Tests.Environments;
 namespace Backup.Tests.Fakes;
 
 /// <summary>One call of an environment, counted from 1.</summary>
-/// <param name="Operation">inspect, find, list, pause, unpause, stop, start, prepareExec, exec, execRuns, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
-/// <param name="Subject">The container's id, or the source.</param>
+/// <param name="Operation">inspect, find, list, pause, unpause, stop, start, findService, scale, prepareExec, exec, execRuns, openExec, load, prepare, open, exists, isEmpty, createVolume, planEmpty, empty, fill, removeHelpers, removeHelper.</param>
+/// <param name="Subject">The container's or service's id, or the source.</param>
 public sealed record EnvironmentCall(int Number, string Operation, string Subject);
 
 /// <summary>What goes wrong with one call.</summary>
@@ -28,12 +28,19 @@ public abstract record EnvironmentFault
     public sealed record Stalls(Task Until) : EnvironmentFault;
 }
 
+/// <summary>A service of the swarm that a fake engine is a node of.</summary>
+public sealed record FakeService(string Name, ServiceMode Mode, long Replicas, IReadOnlyDictionary<string, string> Labels, IReadOnlyList<string> Mounts)
+{
+    public bool Updating { get; init; }
+    public bool Constrained { get; init; }
+}
+
 /// <summary>What a command writes to standard output, and how it ends.</summary>
 public sealed record FakeOutput(byte[] Bytes, int ExitCode = 0, string Error = "");
 
 /// <summary>
 /// A strict engine in memory. It refuses what an engine refuses (pausing what does not run, commands in what is paused, filling what is not there),
-/// keeps volumes as tar entries, counts its live helpers, and fails where <see cref="Fault"/> says so. Its state outlives <see cref="DisposeAsync"/>,
+/// starts another task of a service where one was stopped behind its back, keeps volumes as tar entries, counts its live helpers, and fails where <see cref="Fault"/> says so. Its state outlives <see cref="DisposeAsync"/>,
 /// so that a test can go on after its "process" died.
 /// </summary>
 public sealed class FakeEnvironment(string name, RunContext context) : IEnvironment
@@ -41,6 +48,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     private readonly Lock _lock = new();
     private readonly Dictionary<SourceRef, FakeSource> _sources = [];
     private readonly Dictionary<string, ContainerFacts> _containers = [];
+    private readonly Dictionary<string, FakeService> _services = [];
     private readonly Dictionary<string, (string RunId, SourceRef Source)> _helpers = [];
     private readonly List<EnvironmentCall> _calls = [];
     private readonly Dictionary<string, Task> _execs = [];
@@ -69,6 +77,15 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     /// <summary>What the health check of a running container says now; by default what it said last. A start makes it "starting".</summary>
     public Func<ContainerFacts, string?> HealthOf { get; set; } = c => c.Health;
+
+    /// <summary>How many tasks of a service come up when it has this count from now on; by default all of them. They run at once, and are healthy.</summary>
+    public Func<string, long, long> TasksThatStart { get; set; } = (_, replicas) => replicas;
+
+    /// <summary>How many nodes the swarm has that services are tasks of.</summary>
+    public int SwarmNodes { get; set; } = 1;
+
+    /// <summary>Off: this node is a worker, which cannot see services.</summary>
+    public bool SwarmManager { get; set; } = true;
 
     /// <summary>An image with a shell and rm is on the host.</summary>
     public bool HasShellImage { get; set; }
@@ -105,6 +122,45 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
             _containers.Add(facts.Id, facts);
             return facts;
         }
+    }
+
+    /// <summary>A service of a swarm, with its tasks. Mounts and labels are theirs. Returns its id.</summary>
+    public string AddService(string serviceName, long replicas, IReadOnlyDictionary<string, string>? labels = null, ServiceMode mode = ServiceMode.Replicated, params string[] mounts)
+    {
+        lock (_lock)
+        {
+            string id = context.NewId()[..25];
+            _services.Add(id, new FakeService(serviceName, mode, mode == ServiceMode.Replicated ? replicas : 0, labels ?? new Dictionary<string, string>(), mounts));
+            for (int i = 0; i < replicas; i++) AddTask(id);
+            return id;
+        }
+    }
+
+    /// <summary>Somebody changes a service from outside, without a call; null removes it.</summary>
+    public void Meddle(string serviceId, Func<FakeService, FakeService?> change)
+    {
+        lock (_lock)
+        {
+            FakeService old = _services[serviceId];
+            _services.Remove(serviceId);
+            if (change(old) is not { } now)
+            {
+                RemoveTasks(serviceId);
+                return;
+            }
+            _services.Add(serviceId, now);
+            if (now.Replicas != old.Replicas) Reconcile(serviceId);
+        }
+    }
+
+    public FakeService Service(string id)
+    {
+        lock (_lock) return _services[id];
+    }
+
+    public IReadOnlyList<ContainerFacts> Tasks(string serviceId)
+    {
+        lock (_lock) return [.. _containers.Values.Where(c => c.ServiceId == serviceId)];
     }
 
     /// <summary>Somebody acts from outside, without a call: changes state, removes (null), recreates under a new id.</summary>
@@ -146,7 +202,11 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     public Task<Inventory> InspectAsync(CancellationToken cancel) => Do("inspect", "", cancel, () =>
         new Inventory(Engine, [.. _sources.Values.Select(s => s.Facts).OfType<VolumeFacts>().OrderBy(v => v.Name, StringComparer.Ordinal)],
-            [.. _containers.Values.ToArray().Select(Known).Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)]));
+            [.. _containers.Values.ToArray().Select(Known).Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)])
+        {
+            Swarm = !_containers.Values.Any(c => c.SwarmTask) ? null
+                : SwarmManager ? new SwarmFacts(SwarmNodes, [.. _services.Select(s => Facts(s.Key, s.Value))]) : new SwarmFacts(null, [], "this node is not a manager of the swarm"),
+        });
 
     public Task<ContainerFacts?> FindContainerAsync(string idOrName, CancellationToken cancel) => Do("find", idOrName, cancel, () => Find(idOrName) is { } now ? Known(now) : null);
 
@@ -180,9 +240,24 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         };
         if (next is null) _containers.Remove(now.Id);
         else _containers[now.Id] = next;
+        if (action.Verb == ContainerVerb.Stop && now.Running && now.ServiceId is { } service && _services.ContainsKey(service)) AddTask(service);
         _actions.Add(action with { ContainerId = now.Id });
         return next ?? now;
     }
+
+    public Task<ServiceFacts?> FindServiceAsync(string id, CancellationToken cancel) => Do("findService", id, cancel, () =>
+        !SwarmManager ? throw Refused("This node is not a swarm manager.") : _services.TryGetValue(id, out FakeService? found) ? Facts(id, found) : null);
+
+    public Task<bool> ScaleAsync(string serviceId, long from, long to, CancellationToken cancel) => Do("scale", serviceId, cancel, () =>
+    {
+        if (!SwarmManager) throw Refused("This node is not a swarm manager.");
+        if (!_services.TryGetValue(serviceId, out FakeService? now)) throw NotFound($"there is no service {serviceId}");
+        if (now.Mode != ServiceMode.Replicated) throw Refused($"the service {now.Name} has no count of tasks");
+        if (now.Replicas != from) return false;
+        _services[serviceId] = now with { Replicas = to };
+        Reconcile(serviceId);
+        return true;
+    });
 
     public Task<IPreparedExec> PrepareExecAsync(string containerId, IReadOnlyList<string> command, CancellationToken cancel) =>
         Do<IPreparedExec>("prepareExec", containerId, cancel, () => new Prepared(this, Commanded(containerId), context.NewId(), command));
@@ -351,6 +426,30 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
 
     private FakeSource Source(SourceRef source) =>
         _sources.TryGetValue(source, out FakeSource? found) ? found : throw NotFound($"there is no {source} in {name}");
+
+    private ServiceFacts Facts(string id, FakeService s) =>
+        new(id, s.Name, s.Mode, s.Replicas, _containers.Values.Count(c => c.ServiceId == id && c.State == "running")) { Updating = s.Updating, Constrained = s.Constrained };
+
+    private void Reconcile(string serviceId)
+    {
+        RemoveTasks(serviceId);
+        for (long i = TasksThatStart(_services[serviceId].Name, _services[serviceId].Replicas); i > 0; i--) AddTask(serviceId);
+    }
+
+    private void RemoveTasks(string serviceId)
+    {
+        foreach (string task in _containers.Values.Where(c => c.ServiceId == serviceId).Select(c => c.Id).ToArray()) _containers.Remove(task);
+    }
+
+    private void AddTask(string serviceId)
+    {
+        FakeService service = _services[serviceId];
+        string task = context.NewId()[..25];
+        AddContainer($"{service.Name}.1.{task}", labels: service.Labels.Concat(
+        [
+            new("com.docker.swarm.task.id", task), new("com.docker.swarm.service.id", serviceId), new("com.docker.swarm.service.name", service.Name),
+        ]).ToDictionary(), mounts: [.. service.Mounts]);
+    }
 
     private ContainerFacts? Find(string idOrName) =>
         _containers.TryGetValue(idOrName, out ContainerFacts? byId) ? byId : _containers.Values.FirstOrDefault(c => c.Name == idOrName);

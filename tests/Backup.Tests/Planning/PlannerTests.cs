@@ -47,7 +47,7 @@ public sealed class PlannerTests
             Container("a", "data:/data"), Container("b", "data:/data", labels: "com.docker.swarm.task.id=1"), Container("c", "data:/data", autoRemove: true)));
         Held(step).ShouldBe("a:stop b:pause c:pause");
         step.Quiesce.Select(q => q.Reason).ShouldBe(["policy: stop",
-            "swarm task: paused instead of stopped, because the swarm would replace it", "started with --rm: paused instead of stopped, because a stop would delete it"]);
+            "swarm task: paused instead of stopped, because its service is not known", "started with --rm: paused instead of stopped, because a stop would delete it"]);
         step.Consistency.ShouldBe("pause");
     }
 
