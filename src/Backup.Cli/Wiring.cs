@@ -10,40 +10,61 @@ namespace Backup.Cli;
 
 /// <summary>The only place that names every implementation: a new connection, store or format gets its arm here.</summary>
 /// <param name="Environment">By its name, its connection, the state directory and the context.</param>
+/// <param name="Listing">What there is behind a Portainer server.</param>
+/// <param name="Nodes">Those of the Swarm behind a connection; null = one engine is.</param>
 internal sealed record Wiring(
     Func<string, ConnectPolicy, string, RunContext, IEnvironment> Environment,
     Func<StorePolicy, RunContext, ISnapshotStore> Store,
-    Func<string, PortainerConnectPolicy, RunContext, CancellationToken, Task<IReadOnlyList<FoundEnvironment>>> Listing)
+    Func<string, PortainerConnectPolicy, RunContext, CancellationToken, Task<IReadOnlyList<ListedEnvironment>>> Listing,
+    Func<string, ConnectPolicy, string, RunContext, CancellationToken, Task<IReadOnlyList<ListedNode>?>> Nodes)
 {
-    public static Wiring Production { get; } = new(EnvironmentFor, StoreFor, ListingAsync);
+    public static Wiring Production { get; } = new(
+        (name, connect, state, context) => new DockerEnvironment(name, ConnectionFor(name, connect, state, context), context),
+        StoreFor,
+        PortainerListing.ReadAsync,
+        (name, connect, state, context, cancel) => SwarmListing.ReadAsync(ConnectionFor(name, connect, state, context), cancel));
 
     public Backends Backends(RunContext context, Policy policy, string stateDirectory) => new(
         policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context),
-        (template, others, cancel) => ExpandAsync(template, others, context, cancel));
+        (entry, others, cancel) => entry.IsTemplate ? ExpandAsync(entry, others, stateDirectory, context, cancel) : NodesAsync(entry, others, stateDirectory, context, cancel));
 
-    private static async Task<IReadOnlyList<EnvironmentPolicy>> ExpandAsync(
-        EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, RunContext context, CancellationToken cancel)
+    private async Task<IReadOnlyList<EnvironmentPolicy>> ExpandAsync(
+        EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, string stateDirectory, RunContext context, CancellationToken cancel)
     {
+        IReadOnlyList<EnvironmentPolicy> expanded;
         try
         {
-            IReadOnlyList<ListedEnvironment> listed = await PortainerListing.ReadAsync(template.Name, (PortainerConnectPolicy)template.Connect, context, cancel);
-            return TemplateExpansion.Expand(template, listed, others, context);
+            expanded = TemplateExpansion.Expand(template, await Listing(template.Name, (PortainerConnectPolicy)template.Connect, context, cancel), others, context);
         }
         catch (EnvironmentException)
         {
             // The other environments are to be backed up all the same; whoever opens this one is told why.
-            return [template];
+            return [template with { Silent = true }];
+        }
+        IReadOnlyList<EnvironmentPolicy>[] nodes = await Task.WhenAll(expanded.Select(e => NodesAsync(e, [.. others, .. expanded], stateDirectory, context, cancel)));
+        return [.. nodes.SelectMany(n => n)];
+    }
+
+    /// <summary>What stands for an environment that may be a Swarm; itself where it is none.</summary>
+    public async Task<IReadOnlyList<EnvironmentPolicy>> NodesAsync(
+        EnvironmentPolicy environment, IReadOnlyList<EnvironmentPolicy> others, string stateDirectory, RunContext context, CancellationToken cancel)
+    {
+        try
+        {
+            return SwarmExpansion.Expand(environment, await Nodes(environment.Name, environment.Connect, stateDirectory, context, cancel), others, context);
+        }
+        catch (BackupException)
+        {
+            // Also for a key that cannot be read: each environment fails by itself.
+            return [environment with { Silent = true }];
         }
     }
 
-    private static async Task<IReadOnlyList<FoundEnvironment>> ListingAsync(string name, PortainerConnectPolicy connect, RunContext context, CancellationToken cancel) =>
-        TemplateExpansion.Name(name, connect, await PortainerListing.ReadAsync(name, connect, context, cancel), context);
-
-    private static IEnvironment EnvironmentFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
+    private static DockerConnection ConnectionFor(string name, ConnectPolicy connect, string stateDirectory, RunContext context) => connect switch
     {
-        DockerConnectPolicy docker => new DockerEnvironment(name, DockerConnection.For(docker), context),
-        PortainerConnectPolicy portainer => new DockerEnvironment(name, PortainerServerConnection.Create(name, portainer, context), context),
-        PortainerAgentConnectPolicy agent => new DockerEnvironment(name, PortainerAgentConnection.Create(name, agent, stateDirectory, context), context),
+        DockerConnectPolicy docker => DockerConnection.For(docker),
+        PortainerConnectPolicy portainer => PortainerServerConnection.Create(name, portainer, context),
+        PortainerAgentConnectPolicy agent => PortainerAgentConnection.Create(name, agent, stateDirectory, context),
         _ => throw new ArgumentOutOfRangeException(nameof(connect), connect, null),
     };
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Backup.Environments;
+using Backup.Environments.Connections;
 using Backup.Policies;
 using Backup.Running;
 
@@ -62,30 +63,40 @@ internal static class InitCommand
         return Quoted(url);
     }
 
-    /// <summary>What is there now: one engine, or every environment of a Portainer.</summary>
+    /// <summary>What is there now: one engine, every node of a Swarm, or every environment of a Portainer.</summary>
     private static async Task<IReadOnlyList<TemplateEnvironment>> FoundAsync(Session session, string connection, CancellationToken cancel)
     {
         ConnectPolicy connect = PolicyTemplate.Connect(connection);
-        if (connect is not PortainerConnectPolicy all)
-        {
-            await using IEnvironment one = session.Wiring.Environment("local", connect, session.StateDirectory, session.Context);
-            return [new TemplateEnvironment("local", connection, await one.InspectAsync(cancel))];
-        }
+        if (connect is not PortainerConnectPolicy all) return [await LookAsync(session, "local", connect, connection, mayFail: false, cancel)];
         var found = new List<TemplateEnvironment>();
-        foreach (FoundEnvironment listed in await session.Wiring.Listing("portainer", all, session.Context, cancel))
+        IReadOnlyList<ListedEnvironment> there = await session.Wiring.Listing("portainer", all, session.Context, cancel);
+        foreach (FoundEnvironment listed in TemplateExpansion.Name("portainer", all, there, session.Context))
         {
             // By its name there, which tells more than a number.
             string own = connection.Replace("\"environment\": \"*\"", $"\"environment\": {PolicyTemplate.Quote(listed.PortainerName)}", StringComparison.Ordinal);
-            await using IEnvironment environment = session.Wiring.Environment(listed.Name, all with { Environment = listed.PortainerId }, session.StateDirectory, session.Context);
-            try
-            {
-                found.Add(new TemplateEnvironment(listed.Name, own, await environment.InspectAsync(cancel)));
-            }
-            catch (EnvironmentException e)
-            {
-                found.Add(new TemplateEnvironment(listed.Name, own, null, e.Problem));
-            }
+            found.Add(await LookAsync(session, listed.Name, all with { Environment = listed.PortainerId }, own, mayFail: true, cancel));
         }
         return found;
+    }
+
+    /// <param name="mayFail">Others are worth a policy without it.</param>
+    private static async Task<TemplateEnvironment> LookAsync(Session session, string name, ConnectPolicy connect, string text, bool mayFail, CancellationToken cancel)
+    {
+        var entry = new EnvironmentPolicy(name, connect, VolumePatterns.All, null, new VolumePolicy("", QuiescePolicy.Default, 0, null, TimeZoneInfo.Utc), []);
+        IReadOnlyList<EnvironmentPolicy> several = entry.MayBeSeveral ? await session.Wiring.NodesAsync(entry, [], session.StateDirectory, session.Context, cancel) : [entry];
+        var nodes = new List<TemplateNode>();
+        foreach (EnvironmentPolicy one in several)
+        {
+            await using IEnvironment environment = session.Wiring.Environment(one.Name, one.Connect, session.StateDirectory, session.Context);
+            try
+            {
+                nodes.Add(new TemplateNode(one.Name, await environment.InspectAsync(cancel)));
+            }
+            catch (EnvironmentException e) when (mayFail || several.Count > 1)
+            {
+                nodes.Add(new TemplateNode(one.Name, null, e.Problem));
+            }
+        }
+        return new TemplateEnvironment(name, text, nodes) { IsSwarm = several.Any(e => e.Swarm is not null) };
     }
 }

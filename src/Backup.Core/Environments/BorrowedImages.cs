@@ -39,7 +39,7 @@ internal sealed class BorrowedImages(DockerApi api, HelperContainers helpers)
     private async Task<IReadOnlyList<(string Id, string Name)>> CandidatesAsync(SourceRef source, CancellationToken cancel)
     {
         var candidates = new List<(string Id, string Name)>();
-        foreach (ContainerItem user in (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Where(c => Uses(c, source)))
+        foreach (ContainerItem user in (await api.ContainersAsync(cancel).ConfigureAwait(false)).Where(c => Uses(c, source)))
             if (user.ImageId is { Length: > 0 } id) Add(id, user.Image ?? id);
         int own = candidates.Count;
         IReadOnlyList<ImageAnswer> images = await api.ImagesAsync(cancel).ConfigureAwait(false);

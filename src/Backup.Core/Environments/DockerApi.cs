@@ -18,14 +18,22 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
 
     internal DockerHttp Http { get; init; } = new(environment, connection, time);
 
+    private NodeLists OfNode => new(Http);
+
     internal Task<Version> VersionAsync(CancellationToken cancel) => Http.VersionAsync(cancel);
 
     internal Task<InfoAnswer> InfoAsync(CancellationToken cancel) => Http.GetAsync("info", DockerJson.Default.InfoAnswer, "read the engine's facts", cancel);
 
     // ---- volumes
 
-    internal async Task<IReadOnlyList<VolumeAnswer>> VolumesAsync(CancellationToken cancel) =>
-        (await Http.GetAsync("volumes", DockerJson.Default.VolumeList, "list the volumes", cancel).ConfigureAwait(false)).Volumes ?? [];
+    internal async Task<IReadOnlyList<VolumeAnswer>> VolumesAsync(CancellationToken cancel)
+    {
+        VolumeList list = await Http.GetAsync("volumes", DockerJson.Default.VolumeList, "list the volumes", cancel).ConfigureAwait(false);
+        return await OfNode.VolumesAsync(list.Volumes ?? [], cancel).ConfigureAwait(false);
+    }
+
+    /// <summary>Whether a volume of this name can be asked for, on a way to the engine.</summary>
+    internal static bool CanFindVolume(Route route, string name) => route.Mangles("volumes/" + Escape(name)) is null;
 
     internal Task<VolumeAnswer?> FindVolumeAsync(string name, CancellationToken cancel) =>
         Http.FindAsync("volumes/" + Escape(name), DockerJson.Default.VolumeAnswer, $"look at volume {name}", cancel);
@@ -42,7 +50,8 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
         Http.FindAsync($"images/{Escape(idOrName)}/json", DockerJson.Default.ImageAnswer, $"look at image {idOrName}", cancel);
 
     internal async Task<IReadOnlyList<ImageAnswer>> ImagesAsync(CancellationToken cancel) =>
-        await Http.GetAsync("images/json", DockerJson.Default.ImageAnswerArray, "list the images", cancel).ConfigureAwait(false);
+        await OfNode.ImagesAsync(await Http.GetAsync("images/json", DockerJson.Default.ImageAnswerArray, "list the images", cancel).ConfigureAwait(false), cancel)
+            .ConfigureAwait(false);
 
     /// <summary>Makes an image of the given tar. Its errors come under status 200, in the lines that tell the progress.</summary>
     internal async Task ImportImageAsync(string repository, string tag, HttpContent tar, CancellationToken cancel)
@@ -71,17 +80,8 @@ internal sealed class DockerApi(string environment, DockerConnection connection,
 
     // ---- containers
 
-    /// <param name="label">Only those with this label (<c>key</c> or <c>key=value</c>); null = all.</param>
-    internal async Task<IReadOnlyList<ContainerItem>> ContainersAsync(string? label, CancellationToken cancel)
-    {
-        string path = "containers/json?all=1";
-        if (label is not null)
-        {
-            var filters = new Dictionary<string, string[]> { ["label"] = [label] };
-            path += "&filters=" + Escape(JsonSerializer.Serialize(filters, DockerJson.Default.DictionaryStringStringArray));
-        }
-        return await Http.GetAsync(path, DockerJson.Default.ContainerItemArray, "list the containers", cancel).ConfigureAwait(false);
-    }
+    internal async Task<IReadOnlyList<ContainerItem>> ContainersAsync(CancellationToken cancel) => await OfNode.ContainersAsync(
+        await Http.GetAsync("containers/json?all=1", DockerJson.Default.ContainerItemArray, "list the containers", cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
 
     internal Task<ContainerAnswer?> FindContainerAsync(string idOrName, CancellationToken cancel) =>
         Http.FindAsync($"containers/{Escape(idOrName)}/json", DockerJson.Default.ContainerAnswer, $"look at container {idOrName}", cancel);

@@ -148,6 +148,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
         }
         request.Headers.Range = range;
         request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity"));
+        if (_route.Addressee(path) is { } to) request.Headers.TryAddWithoutValidation(to.Header, to.Value);
         // An empty body with a length, never chunked: engines refuse "start" with anything that may be a body.
         if (body is null && method == HttpMethod.Post) request.Content = new ByteArrayContent([]);
         using var deadline = new CancellationTokenSource(timeout, time);

@@ -24,8 +24,10 @@ internal sealed record VolumeAnswer(
     string Name, string? Driver, IReadOnlyDictionary<string, string>? Options, IReadOnlyDictionary<string, string>? Labels, string? Scope,
     PortainerMark? Portainer = null, string? Mountpoint = null);
 
-/// <summary>What a Portainer server adds to an engine's answers.</summary>
-internal sealed record PortainerMark(ResourceControlAnswer? ResourceControl);
+/// <summary>What Portainer adds to an engine's answers: a server who may use it; an agent, in a list that is joined of all nodes, where it is.</summary>
+internal sealed record PortainerMark(ResourceControlAnswer? ResourceControl, AgentMark? Agent);
+
+internal sealed record AgentMark(string? NodeName);
 
 /// <summary>Portainer's record of who may use a volume; it is lost with the volume, and a new volume gets one for its maker alone.</summary>
 internal sealed record ResourceControlAnswer(
@@ -43,7 +45,7 @@ internal sealed record VolumeRequest(
 /// <param name="ImageId">Of the image it was made from.</param>
 internal sealed record ContainerItem(
     string Id, IReadOnlyList<string>? Names, string? Image, [property: JsonPropertyName("ImageID")] string? ImageId, string? State,
-    IReadOnlyDictionary<string, string>? Labels, IReadOnlyList<MountAnswer>? Mounts);
+    IReadOnlyDictionary<string, string>? Labels, IReadOnlyList<MountAnswer>? Mounts, PortainerMark? Portainer = null);
 
 /// <param name="Image">The image's id; the name that was asked for is in <paramref name="Config"/>.</param>
 /// <param name="IsPortainer">Portainer's word for its own container, where it is in between.</param>
@@ -64,7 +66,14 @@ internal sealed record ContainerHostConfig(bool? AutoRemove, string? NetworkMode
 internal sealed record MountAnswer(
     string? Type, string? Name, string? Source, string? Destination, [property: JsonPropertyName("RW")] bool? Writable);
 
-internal sealed record ImageAnswer(string Id, IReadOnlyList<string>? RepoTags, IReadOnlyList<string>? RepoDigests);
+internal sealed record ImageAnswer(string Id, IReadOnlyList<string>? RepoTags, IReadOnlyList<string>? RepoDigests, PortainerMark? Portainer = null);
+
+/// <summary>What takes space on an engine. Engines name the parts differently (API 1.52, 1.53, Podman); of each pair one is there.</summary>
+internal sealed record DiskUsageAnswer(
+    IReadOnlyList<JsonElement>? Volumes, DiskUsagePart? VolumeUsage, DiskUsagePart? VolumesUsage, DiskUsagePart? VolumesDiskUsage,
+    IReadOnlyList<JsonElement>? Containers, DiskUsagePart? ContainerUsage, DiskUsagePart? ContainersUsage, DiskUsagePart? ContainersDiskUsage);
+
+internal sealed record DiskUsagePart(IReadOnlyList<JsonElement>? Items);
 
 internal sealed record ContainerRequest(
     string Image, IReadOnlyList<string> Cmd, IReadOnlyDictionary<string, string> Labels, HostConfigRequest HostConfig,
@@ -146,6 +155,7 @@ internal sealed record BrowsedFile(string Name, long Size, bool Dir, long ModTim
 [JsonSerializable(typeof(ExecState))]
 [JsonSerializable(typeof(ErrorAnswer))]
 [JsonSerializable(typeof(ProgressLine))]
+[JsonSerializable(typeof(DiskUsageAnswer))]
 [JsonSerializable(typeof(PathStat))]
 [JsonSerializable(typeof(BrowsedFile[]))]
 [JsonSerializable(typeof(Dictionary<string, string[]>))]

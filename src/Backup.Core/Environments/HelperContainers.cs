@@ -82,11 +82,10 @@ internal sealed class HelperContainers(DockerApi api, RunContext context)
     /// <summary>Removes the helpers of one run, or of all; only containers with our label are touched.</summary>
     internal async Task<int> SweepAsync(string? runId, CancellationToken cancel)
     {
-        string label = runId is null ? ContainerFacts.HelperLabel : $"{ContainerFacts.HelperLabel}={runId}";
         int removed = 0;
-        foreach (ContainerItem container in await api.ContainersAsync(label, cancel).ConfigureAwait(false))
+        foreach (ContainerItem container in await api.ContainersAsync(cancel).ConfigureAwait(false))
         {
-            // Filters of gateways have been seen to be ignored; a foreign container must never be hit.
+            // Not by a filter of the engine's: gateways have been seen to ignore it, and where it leaves nothing nobody sees what a gateway left out.
             if (container.Labels?.TryGetValue(ContainerFacts.HelperLabel, out string? run) != true || (runId is not null && run != runId)) continue;
             try
             {

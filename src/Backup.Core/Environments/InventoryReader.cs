@@ -16,10 +16,11 @@ internal sealed class InventoryReader(DockerApi api, SwarmServices services)
     {
         Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);
         InfoAnswer info = await api.InfoAsync(cancel).ConfigureAwait(false);
-        EngineFacts engine = await EngineAsync(info, cancel).ConfigureAwait(false);
-        IReadOnlyList<VolumeAnswer> volumes = await api.VolumesAsync(cancel).ConfigureAwait(false);
-        IReadOnlyList<ContainerItem> items = await api.ContainersAsync(null, cancel).ConfigureAwait(false);
-        int hidden = route.ThroughServer ? await HiddenAsync(info, items, cancel).ConfigureAwait(false) : 0;
+        EngineFacts engine = await EngineAsync(route.Node, info, cancel).ConfigureAwait(false);
+        IReadOnlyList<VolumeAnswer> volumes = await VolumesAsync(route, cancel).ConfigureAwait(false);
+        IReadOnlyList<ContainerItem> items = await api.ContainersAsync(cancel).ConfigureAwait(false);
+        // Of a node's containers nobody tells the number.
+        int hidden = route is { ThroughServer: true, Node: null } ? await HiddenAsync(info, items, cancel).ConfigureAwait(false) : 0;
         SwarmFacts? swarm = items.Any(i => i.Labels?.ContainsKey(ContainerFacts.TaskLabel) == true) ? await services.ReadAsync(info, cancel).ConfigureAwait(false) : null;
         var containers = new ContainerFacts?[items.Count];
         await System.Threading.Tasks.Parallel.ForAsync(0, items.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
@@ -39,7 +40,7 @@ internal sealed class InventoryReader(DockerApi api, SwarmServices services)
 
     internal async Task<IReadOnlyList<ContainerSight>> SightsAsync(CancellationToken cancel) =>
     [
-        .. (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Select(c => new ContainerSight(
+        .. (await api.ContainersAsync(cancel).ConfigureAwait(false)).Select(c => new ContainerSight(
             c.Id, (c.Names?.FirstOrDefault() ?? c.Id).TrimStart('/'), c.State ?? "", c.Labels ?? Empty, [.. (c.Mounts ?? []).Select(Facts)])),
     ];
 
@@ -105,16 +106,33 @@ internal sealed class InventoryReader(DockerApi api, SwarmServices services)
     private async Task<int> HiddenAsync(InfoAnswer info, IReadOnlyList<ContainerItem> listed, CancellationToken cancel)
     {
         if (info.Containers is not { } before || before <= listed.Count) return 0;
-        int again = (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Count;
+        int again = (await api.ContainersAsync(cancel).ConfigureAwait(false)).Count;
         return Math.Max(0, Math.Min(before - listed.Count, ((await api.InfoAsync(cancel).ConfigureAwait(false)).Containers ?? 0) - again));
     }
 
-    private async Task<EngineFacts> EngineAsync(InfoAnswer info, CancellationToken cancel)
+    /// <summary>
+    /// In a Swarm two agents that are asked at once may be mistaken for each other, and a name is there twice on two nodes: a list only says what to ask
+    /// the node for. What it cannot be asked for it has, by the list.
+    /// </summary>
+    private async Task<IReadOnlyList<VolumeAnswer>> VolumesAsync(Route route, CancellationToken cancel)
+    {
+        IReadOnlyList<VolumeAnswer> listed = await api.VolumesAsync(cancel).ConfigureAwait(false);
+        if (route.Node is null) return listed;
+        var seen = new VolumeAnswer?[listed.Count];
+        await System.Threading.Tasks.Parallel.ForAsync(0, listed.Count, new ParallelOptions { MaxDegreeOfParallelism = Parallel, CancellationToken = cancel },
+            async (i, token) => seen[i] = DockerApi.CanFindVolume(route, listed[i].Name) ? await api.FindVolumeAsync(listed[i].Name, token).ConfigureAwait(false) : listed[i])
+            .ConfigureAwait(false);
+        return [.. seen.OfType<VolumeAnswer>()];
+    }
+
+    /// <param name="node">Null = there is no Swarm; else <paramref name="info"/> is that of one of its managers.</param>
+    private async Task<EngineFacts> EngineAsync(SwarmNode? node, InfoAnswer info, CancellationToken cancel)
     {
         Version version = await api.VersionAsync(cancel).ConfigureAwait(false);
-        if (string.Equals(info.OsType, "windows", StringComparison.OrdinalIgnoreCase))
+        if (string.Equals(node?.OperatingSystem ?? info.OsType, "windows", StringComparison.OrdinalIgnoreCase))
             throw new EnvironmentException(api.Http.Environment, $"the engine at {api.Http.Display} runs Windows containers, which are not supported",
                 "use an engine that runs Linux containers");
+        if (node is not null) return new EngineFacts(node.Id, node.Name, node.EngineVersion, version.ToString(), node.OperatingSystem, node.Architecture);
         return new EngineFacts(info.Id ?? "", info.Name ?? "", info.ServerVersion ?? "", version.ToString(), info.OperatingSystem ?? "", info.Architecture ?? "");
     }
 

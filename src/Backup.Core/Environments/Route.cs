@@ -9,6 +9,11 @@ public sealed record Remark(string Problem, string Hint);
 /// <param name="BaseAddress">Ends in a slash; the engine's paths are relative to it.</param>
 internal sealed partial record Route(Uri BaseAddress)
 {
+    /// <summary>Names the node of a Swarm that a request is for. Without it, it is for whichever agent was reached.</summary>
+    internal const string NodeHeader = "X-PortainerAgent-Target";
+
+    private const string ManagerHeader = "X-PortainerAgent-ManagerOperation";
+
     /// <summary>For people: what the way leads through; empty = nothing.</summary>
     internal string Through { get; init; } = "";
 
@@ -29,11 +34,25 @@ internal sealed partial record Route(Uri BaseAddress)
     /// <summary>The user at a Portainer server that our API key is of; null = none, or the server is too old to tell.</summary>
     internal int? PortainerUser { get; init; }
 
+    /// <summary>The node of a Swarm to which it leads, among others; null = there is one engine at its end.</summary>
+    internal SwarmNode? Node { get; init; }
+
     /// <summary>The way closes when no request was begun for a while; null = it does not.</summary>
     internal TimeSpan? KeepAlive { get; init; }
 
     [GeneratedRegex(@"/v[0-9]\.[0-9]*", RegexOptions.CultureInvariant)]
     private static partial Regex VersionText();
+
+    [GeneratedRegex(@"^(v[0-9]+\.[0-9]+/)?(services|tasks|nodes|swarm)\b", RegexOptions.CultureInvariant)]
+    private static partial Regex OfSwarm();
+
+    /// <summary>
+    /// The header by which the agents of a Swarm know where a request belongs: what is about the Swarm itself (services, tasks, nodes) goes to any
+    /// manager, everything else to the node. Null where there is one engine.
+    /// </summary>
+    /// <param name="path">As for <see cref="Mangles"/>, with or without the version before it.</param>
+    internal (string Header, string Value)? Addressee(string path) =>
+        Node is null ? null : OfSwarm().IsMatch(path) ? (ManagerHeader, "1") : (NodeHeader, Node.Name);
 
     /// <summary>Null when a path arrives as it is sent, else why it does not.</summary>
     /// <param name="path">Below the versioned root, with its query, escaped.</param>

@@ -74,7 +74,7 @@ internal sealed class SourceEmptier(DockerApi api, HelperContainers helpers, Sou
             yield return new Way.Nothing($"{target} is empty already");
             yield break;
         }
-        bool used = (await api.ContainersAsync(null, cancel).ConfigureAwait(false)).Any(c => BorrowedImages.Uses(c, target));
+        bool used = (await api.ContainersAsync(cancel).ConfigureAwait(false)).Any(c => BorrowedImages.Uses(c, target));
         VolumeAnswer? plain = target.Kind == SourceKind.Volume && !used
             && await api.FindVolumeAsync(target.Name, cancel).ConfigureAwait(false) is { Driver: "local", Options: null or { Count: 0 } } volume ? volume : null;
         Route route = await api.Http.RouteAsync(cancel).ConfigureAwait(false);

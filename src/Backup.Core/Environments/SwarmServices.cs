@@ -67,8 +67,8 @@ internal sealed class SwarmServices(DockerApi api, RunContext context)
         long started = context.Time.GetTimestamp();
         while (true)
         {
-            IReadOnlyList<ContainerItem> tasks = await api.ContainersAsync($"{ContainerFacts.ServiceLabel}={service.Id}", cancel).ConfigureAwait(false);
-            if (!tasks.Any(t => t.State is "running" or "restarting" or "paused")) return;
+            IReadOnlyList<ContainerItem> all = await api.ContainersAsync(cancel).ConfigureAwait(false);
+            if (!all.Any(c => c.Labels?.GetValueOrDefault(ContainerFacts.ServiceLabel) == service.Id && c.State is "running" or "restarting" or "paused")) return;
             if (context.Time.GetElapsedTime(started) > patience)
                 throw new EnvironmentException(api.Http.Environment, $"tasks of the service {name} still run {patience.TotalSeconds:0} s after it was scaled to 0",
                     $"see what holds them: docker service ps {name}");

@@ -75,7 +75,7 @@ public sealed record EnvironmentPolicy(
 
     internal static readonly IReadOnlyDictionary<string, EnvironmentPolicy> NoOverrides = new Dictionary<string, EnvironmentPolicy>();
 
-    /// <summary>By the names that Portainer gives: what holds there instead. Only where this stands for all environments of a Portainer.</summary>
+    /// <summary>What holds instead in some of the environments that this stands for, by the names that Portainer or the Swarm gives them.</summary>
     public IReadOnlyDictionary<string, EnvironmentPolicy> Overrides { get; init; } = NoOverrides;
 
     /// <summary>The name of the policy's entry that stands for this environment among others; null = it has an entry of its own.</summary>
@@ -83,6 +83,15 @@ public sealed record EnvironmentPolicy(
 
     /// <summary>Stands for all environments of a Portainer.</summary>
     public bool IsTemplate => Connect is PortainerConnectPolicy { Environment: PortainerConnectPolicy.AllEnvironments };
+
+    /// <summary>Stands for several environments, or may: only who answers there can tell.</summary>
+    public bool MayBeSeveral => Connect is { MayBeSwarm: true, Node: null };
+
+    /// <summary>The name of the environment whose Swarm this is a node of; null = it is none.</summary>
+    public string? Swarm { get; init; }
+
+    /// <summary>It may be several, and did not answer when it was asked for which.</summary>
+    public bool Silent { get; init; }
 }
 
 /// <summary>Which volumes are one point in time where the policy names no group.</summary>
@@ -102,6 +111,12 @@ public abstract record ConnectPolicy
 {
     /// <summary>What has to be readable before it can be used.</summary>
     public virtual IEnumerable<Secret> Secrets => [];
+
+    /// <summary>An agent may be in between, and behind it all nodes of a Swarm.</summary>
+    public virtual bool MayBeSwarm => false;
+
+    /// <summary>The one node of a Swarm that is meant; null = there is no Swarm, or all of it.</summary>
+    public string? Node { get; init; }
 }
 
 /// <param name="Url"><c>unix:///path</c>, <c>tcp://host:port</c> or <c>ssh://[user@]host[:port][/path/of/the/socket]</c>.</param>
@@ -120,6 +135,7 @@ public sealed record DockerConnectPolicy(Uri Url, TlsPolicy? Tls) : ConnectPolic
 public sealed record PortainerAgentConnectPolicy(Uri Url, Secret? Secret, Secret? Key, bool Pair, TransferLimits Limits) : ConnectPolicy
 {
     public override IEnumerable<Secret> Secrets => new[] { Secret, Key }.OfType<Secret>();
+    public override bool MayBeSwarm => true;
 }
 
 /// <summary>An environment of a Portainer server.</summary>
@@ -132,6 +148,7 @@ public sealed record PortainerConnectPolicy(Uri Url, Secret ApiKey, string Envir
     public const string AllEnvironments = "*";
 
     public override IEnumerable<Secret> Secrets => [ApiKey];
+    public override bool MayBeSwarm => true;
 }
 
 /// <param name="Ca">PEM file of the authority that signed the engine's certificate; null = the system's.</param>

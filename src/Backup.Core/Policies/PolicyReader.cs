@@ -84,8 +84,8 @@ internal sealed class PolicyReader
         foreach (var (of, different) in section["overrides"]?.Members("\"overrides\"") ?? Nothing)
             if (Override(of, different, environment) is { } read) overrides.Add(of, read);
         if (connect is null) return null;
-        if (section["overrides"] is { } idle && !environment.IsTemplate)
-            idle.Problem("\"overrides\" has no meaning for a single environment", "It goes with \"connect\": { \"type\": \"portainer\", …, \"environment\": \"*\" }.");
+        if (section["overrides"] is { } idle && !environment.MayBeSeveral)
+            idle.Problem("\"overrides\" has no meaning for a single environment", "It goes with \"connect\": { \"type\": \"portainer\", …, \"environment\": \"*\" }, and with a Swarm behind a Portainer agent.");
         return environment with { Overrides = overrides };
     }
 

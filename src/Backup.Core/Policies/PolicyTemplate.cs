@@ -8,9 +8,17 @@ using Backup.Quiescing;
 namespace Backup.Policies;
 
 /// <param name="Connect">JSON, as the policy says it.</param>
+/// <param name="Nodes">One, but for a Swarm.</param>
+public sealed record TemplateEnvironment(string Name, string Connect, IReadOnlyList<TemplateNode> Nodes)
+{
+    /// <summary>It stands for its nodes.</summary>
+    public bool IsSwarm { get; init; }
+}
+
+/// <param name="Name">Of the environment that the node is.</param>
 /// <param name="Inventory">Null = it could not be reached.</param>
 /// <param name="Problem">Why not.</param>
-public sealed record TemplateEnvironment(string Name, string Connect, Inventory? Inventory, string? Problem = null);
+public sealed record TemplateNode(string Name, Inventory? Inventory, string? Problem = null);
 
 /// <summary>A first policy for what runs on an engine, or on several, commented, ready to be edited.</summary>
 public static class PolicyTemplate
@@ -39,7 +47,8 @@ public static class PolicyTemplate
     public static string Write(IReadOnlyList<TemplateEnvironment> found, string storePath = DefaultStorePath, string? timeZone = null)
     {
         string zone = timeZone ?? (TimeZoneInfo.Local.HasIanaId ? TimeZoneInfo.Local.Id : "UTC");
-        string what = found is [{ Inventory.Engine: { } engine }] ? $"{Plain(engine.HostName)} (Docker {Plain(engine.Version)})" : $"{found.Count} environments";
+        string what = found is [{ IsSwarm: false, Nodes: [{ Inventory.Engine: { } engine }] }] ? $"{Plain(engine.HostName)} (Docker {Plain(engine.Version)})"
+            : found is [{ } only] ? Plain(only.Name) : $"{found.Count} environments";
         return $$"""
             // What is backed up, where to, when, and what is kept. Written by `backup init` for {{what}}.
             // Next: `backup check`, then `backup plan`, then `backup run`, then `backup schedule install`.
@@ -70,10 +79,13 @@ public static class PolicyTemplate
     private static string Environment(TemplateEnvironment found)
     {
         string open = $"    {Quote(found.Name)}: {{\n      \"connect\": {found.Connect},\n";
-        if (found.Inventory is not { } inventory) return $"    // Not reached now: {Plain(found.Problem ?? "")}\n{open}    }},\n";
+        Inventory[] reached = [.. found.Nodes.Select(n => n.Inventory).OfType<Inventory>()];
+        if (reached.Length == 0) return $"    // Not reached now: {Plain(string.Join("; ", found.Nodes.Select(n => n.Problem)))}\n{open}    }},\n";
+        // What one node has and what another has: for the policy it is one environment.
+        var inventory = new Inventory(reached[0].Engine, [.. reached.SelectMany(i => i.Volumes).DistinctBy(v => v.Name)], [.. reached.SelectMany(i => i.Containers)]);
         Selection selection = VolumeSelector.Select(VolumePatterns.All, inventory);
         return $$"""
-            {{open}}      "volumes": {
+            {{Nodes(found)}}{{open}}      "volumes": {
                     "include": [
                       "*", // {{Volumes(selection)}}
             {{Binds(inventory)}}        ],
@@ -85,6 +97,10 @@ public static class PolicyTemplate
 
             """;
     }
+
+    private static string Nodes(TemplateEnvironment found) => !found.IsSwarm ? ""
+        : $"    // A Swarm: each of its nodes is an environment of its own. \"overrides\": {{ \"NODE\": {{ … }} }} says what is different on one of them.\n"
+            + string.Concat(found.Nodes.Select(n => $"    // {Plain(n.Name)}: {(n.Inventory is { } i ? $"volumes: {i.Volumes.Count}" : $"not reached now: {Plain(n.Problem ?? "")}")}\n"));
 
     private static string Volumes(Selection selection) => selection.Selected.Count switch
     {

@@ -6,20 +6,24 @@ using Backup.Snapshots;
 namespace Backup.Running;
 
 /// <summary>The environments and stores of a policy, opened when first asked for, by name.</summary>
-/// <param name="expand">Needed for a policy with an entry that stands for all of a Portainer.</param>
+/// <param name="expand">Needed for a policy with an entry that may stand for several.</param>
 public sealed class Backends(
     Policy policy,
     Func<EnvironmentPolicy, IEnvironment> openEnvironment,
     Func<StorePolicy, ISnapshotStore> openStore,
     Backends.Expand? expand = null) : IAsyncDisposable
 {
-    /// <summary>What stands now in the place of an entry that stands for all of a Portainer; the entry itself where that Portainer does not answer.</summary>
+    /// <summary>
+    /// What stands now in the place of an entry that may stand for several: all environments of a Portainer, all nodes of a Swarm. The entry itself where
+    /// it is one; the entry itself, silent, where nobody answers.
+    /// </summary>
     /// <param name="others">Environments whose names are taken.</param>
-    public delegate Task<IReadOnlyList<EnvironmentPolicy>> Expand(EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, CancellationToken cancel);
+    public delegate Task<IReadOnlyList<EnvironmentPolicy>> Expand(EnvironmentPolicy entry, IReadOnlyList<EnvironmentPolicy> others, CancellationToken cancel);
 
     private readonly SemaphoreSlim _expanding = new(1, 1);
-    private IReadOnlyList<EnvironmentPolicy> _known = policy.Environments;
-    private bool _expanded = !policy.Environments.Any(e => e.IsTemplate);
+
+    /// <summary>By the name of the policy's entry: what stands for it, once that was asked.</summary>
+    private readonly ConcurrentDictionary<string, IReadOnlyList<EnvironmentPolicy>> _expanded = new(StringComparer.Ordinal);
 
     private readonly ConcurrentDictionary<string, Lazy<IEnvironment>> _environments = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Lazy<ISnapshotStore>> _stores = new(StringComparer.Ordinal);
@@ -27,32 +31,56 @@ public sealed class Backends(
     public Policy Policy => policy;
 
     /// <summary>
-    /// The environments of these names, all of them when no name is given. An entry that stands for all of a Portainer is asked for what is there
-    /// now, unless only others are named, and its own name means all of these; where that Portainer does not answer, the entry itself is returned,
-    /// and whoever opens it is told why.
+    /// The environments of these names, all of them when no name is given. An entry that may stand for several is asked for what is there now, unless
+    /// only others are named, and its own name means all of these; where nobody answers, the entry itself is returned, and whoever opens it is told why.
     /// </summary>
     /// <exception cref="BackupException">NotFound. Usage: a secret that the question needs cannot be read.</exception>
     public async Task<IReadOnlyList<EnvironmentPolicy>> SelectAsync(IReadOnlyList<string> names, CancellationToken cancel)
     {
-        if (names.Count == 0 || !names.All(n => policy.Environments.Any(e => e.Name == n && !e.IsTemplate))) await ExpandAsync(cancel);
-        if (names.Count == 0) return _known;
-        return [.. names.SelectMany(Of).DistinctBy(e => e.Name)];
-
-        IEnumerable<EnvironmentPolicy> Of(string name) =>
-            policy.Environments.Any(e => e.Name == name && e.IsTemplate) && _known.All(e => e.Name != name) ? _known.Where(e => e.Template == name) : [PolicyOf(name)];
+        if (names.Count == 0)
+        {
+            await ExpandAsync(_ => true, cancel);
+            return [.. Known];
+        }
+        var selected = new List<EnvironmentPolicy>();
+        foreach (string name in names)
+        {
+            if (Entry(name) is not null) await ExpandAsync(e => e.Name == name || Entry(name)!.IsTemplate && e.IsTemplate, cancel);
+            else
+            {
+                // A node's name tells of what; any other can only come out of a template, and may be that of a Swarm there.
+                await ExpandAsync(e => EnvironmentNames.CanBeNode(e, name), cancel);
+                if (!Known.Any(e => e.Name == name)) await ExpandAsync(e => e.IsTemplate, cancel);
+            }
+            selected.AddRange(Of(name));
+        }
+        return [.. selected.DistinctBy(e => e.Name)];
     }
 
-    private async Task ExpandAsync(CancellationToken cancel)
+    private EnvironmentPolicy? Entry(string name) => policy.Environments.FirstOrDefault(e => e.Name == name);
+
+    /// <summary>What stands for each entry, as far as it was asked; templates last, whose names give way to others.</summary>
+    private IEnumerable<EnvironmentPolicy> Known =>
+        policy.Environments.OrderBy(e => e.IsTemplate).SelectMany(e => _expanded.TryGetValue(e.Name, out IReadOnlyList<EnvironmentPolicy>? several) ? several : [e]);
+
+    /// <summary>The environment of this name, or all that it stands for.</summary>
+    private IReadOnlyList<EnvironmentPolicy> Of(string name)
     {
-        if (_expanded) return;
+        if (Known.FirstOrDefault(e => e.Name == name) is { } one) return [one];
+        EnvironmentPolicy[] several = [.. Known.Where(e => e.Template == name || e.Swarm == name)];
+        return several.Length > 0 || Entry(name) is not null ? several : [PolicyOf(name)];
+    }
+
+    private async Task ExpandAsync(Func<EnvironmentPolicy, bool> wanted, CancellationToken cancel)
+    {
         await _expanding.WaitAsync(cancel);
         try
         {
-            if (_expanded) return;
-            List<EnvironmentPolicy> known = [.. policy.Environments.Where(e => !e.IsTemplate)];
-            foreach (EnvironmentPolicy template in policy.Environments.Where(e => e.IsTemplate))
-                known.AddRange(await expand!(template, known, cancel));
-            (_known, _expanded) = (known, true);
+            EnvironmentPolicy[] entries = [.. policy.Environments.Where(e => e.MayBeSeveral && !_expanded.ContainsKey(e.Name) && wanted(e))];
+            await Task.WhenAll(entries.Where(e => !e.IsTemplate).Select(async e => _expanded[e.Name] = await expand!(e, policy.Environments, cancel)));
+            // One after the other: each may have what another has, and the first gets the name.
+            foreach (EnvironmentPolicy template in entries.Where(e => e.IsTemplate))
+                _expanded[template.Name] = await expand!(template, [.. policy.Environments.Where(e => !e.IsTemplate), .. Known.Where(e => e.Template is not null && Entry(e.Template)!.IsTemplate)], cancel);
         }
         finally
         {
@@ -65,14 +93,18 @@ public sealed class Backends(
     public IReadOnlyList<EnvironmentPolicy> Select(IReadOnlyList<string> names) =>
         names.Count == 0 ? policy.Environments : [.. names.Distinct(StringComparer.Ordinal).Select(PolicyOf)];
 
-    /// <exception cref="BackupException">NotFound.</exception>
-    public EnvironmentPolicy PolicyOf(string name) =>
-        _known.FirstOrDefault(e => e.Name == name) ?? policy.Environments.FirstOrDefault(e => e.Name == name)
-        ?? throw (_expanded && _known.FirstOrDefault(e => e.IsTemplate) is { } silent
-            ? new BackupException($"There is no environment \"{name}\" in {policy.Path}, and for which ones \"{silent.Name}\" stands is not known: its Portainer does not answer.",
-                $"`backup check {silent.Name}` says why.")
-            : new BackupException($"There is no environment \"{name}\" in {policy.Path}.",
-                $"It has: {string.Join(", ", _known.Select(e => e.Name))}.", FailureKind.NotFound));
+    /// <exception cref="BackupException">NotFound. Usage: it stands for several.</exception>
+    public EnvironmentPolicy PolicyOf(string name)
+    {
+        if (Known.FirstOrDefault(e => e.Name == name) is { } one) return one;
+        string[] several = [.. Known.Where(e => e.Template == name || e.Swarm == name).Select(e => e.Name)];
+        if (several.Length > 0)
+            throw new BackupException($"\"{name}\" stands for {several.Length} environments.", $"Name one of them: {string.Join(", ", several)}.", FailureKind.Usage);
+        if (Known.FirstOrDefault(e => e.Silent && (e.IsTemplate || EnvironmentNames.CanBeNode(e, name))) is { } silent)
+            throw new BackupException($"There is no environment \"{name}\" in {policy.Path}, and for which ones \"{silent.Name}\" stands is not known: its Portainer does not answer.",
+                $"`backup check {silent.Name}` says why.");
+        throw new BackupException($"There is no environment \"{name}\" in {policy.Path}.", $"It has: {string.Join(", ", Known.Select(e => e.Name))}.", FailureKind.NotFound);
+    }
 
     public IEnvironment Environment(string name) =>
         _environments.GetOrAdd(name, n => new Lazy<IEnvironment>(() => openEnvironment(PolicyOf(n)))).Value;

@@ -69,17 +69,19 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
 
         try
         {
-            await Parallel.ForEachAsync(environments, new ParallelOptions { MaxDegreeOfParallelism = EnvironmentsAtOnce, CancellationToken = cancel },
-                async (policy, token) =>
+            // The nodes of a Swarm one after the other: what is held for one may run on others, too.
+            await Parallel.ForEachAsync(environments.GroupBy(e => e.Swarm ?? e.Name), new ParallelOptions { MaxDegreeOfParallelism = EnvironmentsAtOnce, CancellationToken = cancel },
+                async (group, token) =>
                 {
-                    try
-                    {
-                        await RunAsync(policy, request, journal, streams, tally, token);
-                    }
-                    catch (BackupException e) when (e.Kind == FailureKind.NotFound)
-                    {
-                        misses.Add(e);
-                    }
+                    foreach (EnvironmentPolicy policy in group)
+                        try
+                        {
+                            await RunAsync(policy, request, journal, streams, tally, token);
+                        }
+                        catch (BackupException e) when (e.Kind == FailureKind.NotFound)
+                        {
+                            misses.Add(e);
+                        }
                 });
             ThrowIfAllMiss(misses, environments.Count);
         }

@@ -20,8 +20,8 @@ public sealed class PruneRun(RunContext context, Backends backends)
         var failures = new List<RunFailure>();
         IReadOnlyList<EnvironmentPolicy> selected = await backends.SelectAsync(environments, cancel);
         // Without the names nothing of it can be found in the stores: opening it says why they are not known.
-        foreach (EnvironmentPolicy policy in selected.Where(e => e.IsTemplate))
-            await TryAsync(policy.Name, failures, () => backends.Environment(policy.Name).InspectAsync(cancel));
+        foreach (EnvironmentPolicy policy in selected.Where(e => e.Silent))
+            if (policy.IsTemplate || await HasNodesAsync(policy, failures, cancel)) await TryAsync(policy.Name, failures, () => backends.Environment(policy.Name).InspectAsync(cancel));
         foreach (EnvironmentPolicy policy in selected.Where(e => !e.IsTemplate))
             foreach (string store in Backends.StoresOf(policy))
                 await TryAsync(policy.Name, failures, () => PruneAsync(policy, backends.Store(store), dryRun, decisions, failures, cancel));
@@ -47,6 +47,16 @@ public sealed class PruneRun(RunContext context, Backends backends)
                 context.Events.Report(new RunEvent.SnapshotRemoved(decision.Snapshot, string.Join("; ", decision.Reasons)));
             }
         }
+    }
+
+    /// <summary>Whether there are snapshots that only nodes of it, if it is a Swarm, can have made.</summary>
+    private async Task<bool> HasNodesAsync(EnvironmentPolicy silent, List<RunFailure> failures, CancellationToken cancel)
+    {
+        bool found = false;
+        foreach (string store in Backends.StoresOf(silent))
+            await TryAsync(silent.Name, failures, async () =>
+                found |= (await backends.Store(store).ListAsync(null, null, cancel)).Snapshots.Any(s => EnvironmentNames.CanBeNode(silent, s.Environment)));
+        return found;
     }
 
     private static async Task TryAsync(string subject, List<RunFailure> failures, Func<Task> work)

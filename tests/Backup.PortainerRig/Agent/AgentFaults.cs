@@ -8,6 +8,12 @@ public sealed class AgentFaults
     /// <summary>The engine dies after so many bytes of each archive that is read; null = it lives.</summary>
     public long? EngineDiesAfter { get; set; }
 
+    /// <summary>The engine refuses to list anything.</summary>
+    public bool EngineRefusesLists { get; set; }
+
+    /// <summary>Something before the agent drops the header that names a node.</summary>
+    public bool LosesTarget { get; set; }
+
     /// <summary>How many answers the engine's death has cut.</summary>
     public int Deaths => Volatile.Read(ref _cuts);
 

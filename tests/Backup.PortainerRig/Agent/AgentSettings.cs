@@ -36,4 +36,7 @@ public sealed record AgentSettings(string EngineSocket)
     public string NodeName { get; init; } = "node-1";
 
     public bool Manager { get; init; } = true;
+
+    /// <summary>The other agents of its Swarm; null = it stands alone before its engine.</summary>
+    public AgentCluster? Cluster { get; init; }
 }

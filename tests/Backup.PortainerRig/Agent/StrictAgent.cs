@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -20,6 +21,7 @@ public sealed class StrictAgent : IAsyncDisposable
     private readonly Signatures _signatures;
     private readonly EngineRelay _relay;
     private readonly VolumeBrowser _browser;
+    private readonly ClusterDispatch? _cluster;
     private readonly List<AgentRequest> _requests = [];
 
     private StrictAgent(AgentSettings settings)
@@ -28,6 +30,7 @@ public sealed class StrictAgent : IAsyncDisposable
         _signatures = new Signatures(settings.Secret);
         _relay = new EngineRelay(settings.EngineSocket, Faults);
         _browser = new VolumeBrowser(settings.VolumesRoot);
+        _cluster = settings.Cluster is { } cluster ? new ClusterDispatch(cluster, settings, ServeLocallyAsync) : null;
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(Configure).UseKestrelHttpsConfiguration();
@@ -60,6 +63,7 @@ public sealed class StrictAgent : IAsyncDisposable
         await agent._app.StartAsync();
         string address = agent._app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
         agent.Url = new Uri(address);
+        settings.Cluster?.Join(agent);
         return agent;
     }
 
@@ -83,6 +87,7 @@ public sealed class StrictAgent : IAsyncDisposable
         lock (_requests)
             _requests.Add(new AgentRequest(context.Request.Method, context.Features.GetRequiredFeature<IHttpRequestFeature>().RawTarget, context.Request.Protocol,
                 context.Request.Headers.ToDictionary(h => h.Key, h => h.Value.ToString(), StringComparer.OrdinalIgnoreCase)));
+        if (Faults.LosesTarget) context.Request.Headers.Remove(ClusterDispatch.TargetHeader);
         // From the end of the request's head to the last byte of the answer; then the connection is torn, not ended (0.3, agent 1.2).
         using var limit = new Timer(_ =>
         {
@@ -125,8 +130,17 @@ public sealed class StrictAgent : IAsyncDisposable
         if (path.Under("/v1") || path.Under("/v2")) await DispatchAgentAsync(context, path with { Path = path.Path[3..] }, path.Under("/v1"));
         else if (path.Under("/agents") || path.Under("/browse")) await DispatchAgentAsync(context, path, old: false);
         else if (path.Under("/host") || path.Under("/websocket") || path.Under("/kubernetes")) await NotHereAsync(context, path);
-        else await _relay.RelayAsync(context, path, Settings.UploadLimit);
+        else if (_cluster is not null) await _cluster.DispatchAsync(context, path);
+        else await ServeLocallyAsync(context, path);
     }
+
+    /// <summary>By this agent's own engine.</summary>
+    private Task ServeLocallyAsync(HttpContext context, RequestPath path) =>
+        Faults.EngineRefusesLists && ClusterDispatch.IsJoined(context.Request.Method, path.Path)
+            ? AgentAnswers.JsonAsync(context, 500, new JsonObject { ["message"] = "planted: the engine does not list" })
+            : Settings.Cluster is not null && path.Path == "/nodes"
+                ? AgentAnswers.JsonAsync(context, 200, Settings.Cluster.NodesJson())
+                : _relay.RelayAsync(context, path, Settings.UploadLimit);
 
     /// <summary>The agent's own API (agent 1.7).</summary>
     private Task DispatchAgentAsync(HttpContext context, RequestPath path, bool old)
@@ -134,8 +148,10 @@ public sealed class StrictAgent : IAsyncDisposable
         string[] parts = path.Path.Split('/', StringSplitOptions.RemoveEmptyEntries);
         return parts switch
         {
+            ["agents"] when Settings.Cluster is { } cluster => AgentAnswers.JsonAsync(context, 200, cluster.AgentsJson()),
             ["agents"] => AgentAnswers.ErrorAsync(context, 503,
                 "Agent management is not available when running the agent on a standalone engine", "Agent management is disabled"),
+            ["browse", ..] when _cluster?.Elsewhere(context) is { } there => _cluster.ForwardAsync(context, path, there),
             ["browse", "ls" or "get"] when !old => _browser.BrowseAsync(context, null, parts[1]),
             ["browse", var volume, "ls" or "get"] when old => _browser.BrowseAsync(context, volume, parts[2]),
             _ => NotHereAsync(context, path),
@@ -153,5 +169,6 @@ public sealed class StrictAgent : IAsyncDisposable
         await _app.StopAsync(now.Token);
         await _app.DisposeAsync();
         _relay.Dispose();
+        _cluster?.Dispose();
     }
 }

@@ -129,7 +129,12 @@ internal sealed partial class DockerGateway(ServerEnvironment environment, Serve
         if (!Allowed(kind, resource, user)) return null;
         if (kind == "volume") item["ResourceID"] = resource;
         if (kind == "container" && environment.PortainerContainer is { } own && resource.StartsWith(own, StringComparison.Ordinal)) item["IsPortainer"] = true;
-        if (records.Find(kind, resource) is { } record) item["Portainer"] = new JsonObject { ["ResourceControl"] = record.ToJson() };
+        if (records.Find(kind, resource) is { } record)
+        {
+            // Beside what an agent of a Swarm wrote there (agent 1.6).
+            item["Portainer"] ??= new JsonObject();
+            item["Portainer"]!["ResourceControl"] = record.ToJson();
+        }
         return item;
     }
 

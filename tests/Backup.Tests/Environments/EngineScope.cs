@@ -191,7 +191,7 @@ public sealed class EngineScope : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        foreach (ContainerItem container in await Api.ContainersAsync($"{Label}={Prefix}", default)) await Api.DeleteContainerAsync(container.Id, default);
+        foreach (ContainerItem container in (await Api.ContainersAsync(default)).Where(c => c.Labels?.GetValueOrDefault(Label) == Prefix)) await Api.DeleteContainerAsync(container.Id, default);
         foreach (VolumeAnswer volume in await Api.VolumesAsync(default))
             if (volume.Name.StartsWith(Prefix, StringComparison.Ordinal)) await Api.DeleteVolumeAsync(volume.Name, default);
         foreach (string image in _images) await Api.Http.DeleteAsync($"images/{Uri.EscapeDataString(image)}?force=1", "clean up after a test", default);

@@ -16,12 +16,15 @@ public sealed class PolicyTemplateTests
         Container("cache", "/srv/site:/x"));
 
     private static string Write(string url, Inventory inventory, string? zone = null) =>
-        PolicyTemplate.Write([new TemplateEnvironment("local", PolicyTemplate.Quote(url), inventory)], timeZone: zone);
+        PolicyTemplate.Write([new TemplateEnvironment("local", PolicyTemplate.Quote(url), [new TemplateNode("local", inventory)])], timeZone: zone);
 
     [Fact]
     public void Several_environments_are_written_and_one_that_was_not_reached_keeps_its_place()
     {
-        string text = PolicyTemplate.Write([new TemplateEnvironment("a b", "\"tcp://a:1\"", Busy), new TemplateEnvironment("b", "\"tcp://b:1\"", null, "it is\ndown")]);
+        string text = PolicyTemplate.Write(
+        [
+            new TemplateEnvironment("a b", "\"tcp://a:1\"", [new TemplateNode("a b", Busy)]), new TemplateEnvironment("b", "\"tcp://b:1\"", [new TemplateNode("b", null, "it is\ndown")]),
+        ]);
         Policy policy = PolicyFile.Parse(text, "/p.json");
         policy.Environments.Select(e => e.Name).ShouldBe(["a b", "b"]);
         policy.Environments[0].Rules.ShouldHaveSingleItem();

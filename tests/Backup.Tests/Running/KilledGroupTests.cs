@@ -88,7 +88,7 @@ public sealed class KilledGroupTests(EngineFixture engine) : IAsyncLifetime
     }
 
     private async Task<IReadOnlyList<string>> DownAsync() =>
-        [.. (await _scope.Engine.Api.ContainersAsync(null, default)).Where(c => _users.Contains(c.Id) && c.State != "running").Select(c => $"{c.Names![0]} is {c.State}")];
+        [.. (await _scope.Engine.Api.ContainersAsync(default)).Where(c => _users.Contains(c.Id) && c.State != "running").Select(c => $"{c.Names![0]} is {c.State}")];
 
     private async Task<TimeSpan> UndisturbedAsync()
     {

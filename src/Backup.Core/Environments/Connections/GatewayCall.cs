@@ -36,12 +36,14 @@ internal sealed record GatewayAnswer(HttpStatusCode Status, string Body, Func<st
 /// <summary>Asks a gateway itself, not the engine behind it.</summary>
 internal sealed class GatewayCall(HttpMessageInvoker http, string environment, string display, TimeProvider time)
 {
+    /// <param name="node">Of a Swarm; null = whichever is reached.</param>
     /// <exception cref="EnvironmentException">It could not be reached.</exception>
-    internal async Task<GatewayAnswer> GetAsync(Uri address, string doing, TimeSpan patience, CancellationToken cancel)
+    internal async Task<GatewayAnswer> GetAsync(Uri address, string doing, TimeSpan patience, CancellationToken cancel, string? node = null)
     {
         using var deadline = new CancellationTokenSource(patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
         using var request = new HttpRequestMessage(HttpMethod.Get, address) { Version = HttpVersion.Version11 };
+        if (node is not null) request.Headers.TryAddWithoutValidation(Route.NodeHeader, node);
         try
         {
             using HttpResponseMessage answer = await http.SendAsync(request, both.Token).ConfigureAwait(false);

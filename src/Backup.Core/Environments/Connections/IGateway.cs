@@ -7,4 +7,8 @@ internal interface IGateway
     /// <param name="http">Over the connection's own handler.</param>
     /// <exception cref="EnvironmentException">There is no way; problem and cure.</exception>
     Task<Route> OpenAsync(HttpMessageInvoker http, CancellationToken cancel);
+
+    /// <summary>The nodes of the Swarm that it stands before; null = it stands before one engine.</summary>
+    /// <exception cref="EnvironmentException">It does not answer, or does not say.</exception>
+    Task<IReadOnlyList<ListedNode>?> NodesAsync(HttpMessageInvoker http, CancellationToken cancel);
 }

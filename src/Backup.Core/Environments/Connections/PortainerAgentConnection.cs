@@ -48,6 +48,30 @@ public static class PortainerAgentConnection
         public async Task<Route> OpenAsync(HttpMessageInvoker http, CancellationToken cancel)
         {
             var call = new GatewayCall(http, environment, display, time);
+            string version = await GreetAsync(call, cancel).ConfigureAwait(false);
+            SwarmNode? node = await Swarm(call).FindAsync(policy.Node, cancel).ConfigureAwait(false);
+            return new Route(address)
+            {
+                Through = $"through Portainer agent {version}{(node is null ? "" : " in a Swarm")}, whose certificate is self-signed as every agent's and was not checked",
+                Limits = policy.Limits.Or(TransferLimits.OfAgent(version)),
+                ThroughPortainer = true,
+                CutsVersions = true,
+                Node = node,
+            };
+        }
+
+        public async Task<IReadOnlyList<ListedNode>?> NodesAsync(HttpMessageInvoker http, CancellationToken cancel)
+        {
+            var call = new GatewayCall(http, environment, display, time);
+            await GreetAsync(call, cancel).ConfigureAwait(false);
+            return await Swarm(call).ListAsync(cancel).ConfigureAwait(false);
+        }
+
+        private AgentSwarm Swarm(GatewayCall call) => new(call, address, display, Refused);
+
+        /// <summary>Its version, once it is seen to be an agent, and ours to use.</summary>
+        private async Task<string> GreetAsync(GatewayCall call, CancellationToken cancel)
+        {
             GatewayAnswer ping = await call.GetAsync(new Uri(address, PingPath), "see what answers", DockerHttp.ShortCall, cancel).ConfigureAwait(false);
             if (ping.Header("Portainer-Agent") is not { } version || ping.Status != HttpStatusCode.NoContent)
                 throw Refused($"what answers at {address.Authority} is no Portainer agent", "check host and port; an agent listens on 9001 unless AGENT_PORT says otherwise");
@@ -62,13 +86,7 @@ public static class PortainerAgentConnection
             _ = identity.Value;
             GatewayAnswer signed = await call.GetAsync(new Uri(address, "/_ping"), "reach the engine", DockerHttp.ShortCall, cancel).ConfigureAwait(false);
             if (signed.Status == HttpStatusCode.Forbidden) throw NotOurs(signed.Words());
-            return new Route(address)
-            {
-                Through = $"through Portainer agent {version}, whose certificate is self-signed as every agent's and was not checked",
-                Limits = policy.Limits.Or(TransferLimits.OfAgent(version)),
-                ThroughPortainer = true,
-                CutsVersions = true,
-            };
+            return version;
         }
 
         private EnvironmentException NotOurs(string words) => policy switch

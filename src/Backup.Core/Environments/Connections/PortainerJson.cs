@@ -43,8 +43,30 @@ internal sealed record PortainerUser(int Id, int? Role)
     internal bool IsAdministrator => Role == 1;
 }
 
+/// <summary>An agent, as another one of the same Swarm knows it.</summary>
+/// <param name="NodeName">Its host's name.</param>
+internal sealed record AgentMember(string? NodeName);
+
+// A node, as a manager of the Swarm knows it: Docker's own words, asked through an agent.
+
+internal sealed record NodeAnswer([property: JsonPropertyName("ID")] string Id, NodeSpec? Spec, NodeDescription? Description, NodeStatus? Status);
+
+/// <param name="Availability">active, pause or drain.</param>
+internal sealed record NodeSpec(string? Availability);
+
+internal sealed record NodeDescription(string? Hostname, NodePlatform? Platform, NodeEngine? Engine);
+
+internal sealed record NodePlatform(string? Architecture, [property: JsonPropertyName("OS")] string? Os);
+
+internal sealed record NodeEngine(string? EngineVersion);
+
+/// <param name="State">ready, down, disconnected or unknown.</param>
+internal sealed record NodeStatus(string? State);
+
 [JsonSourceGenerationOptions(UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip)]
 [JsonSerializable(typeof(PortainerError))]
 [JsonSerializable(typeof(PortainerEnvironment[]))]
 [JsonSerializable(typeof(PortainerUser))]
+[JsonSerializable(typeof(AgentMember[]))]
+[JsonSerializable(typeof(NodeAnswer[]))]
 internal sealed partial class PortainerJson : JsonSerializerContext;

@@ -45,6 +45,10 @@ internal sealed class PortainerServer(HttpMessageInvoker http, string environmen
     internal Task<GatewayAnswer> PingAsync(Uri engine, TimeSpan patience, CancellationToken cancel) =>
         _call.GetAsync(new Uri(engine, "_ping"), "reach the engine", patience, cancel);
 
+    /// <summary>What its agent is part of.</summary>
+    internal AgentSwarm Swarm(PortainerEnvironment of, Uri engine) =>
+        new(_call, engine, $"agent of {of.Name} in {Display(policy)}", (problem, hint) => Refused(problem, hint));
+
     private async Task<GatewayAnswer> GetAsync(string path, string doing, CancellationToken cancel)
     {
         GatewayAnswer answer = await _call.GetAsync(new Uri(Root(policy), path), doing, DockerHttp.ShortCall, cancel).ConfigureAwait(false);

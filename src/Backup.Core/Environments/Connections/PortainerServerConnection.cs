@@ -28,14 +28,12 @@ public static class PortainerServerConnection
         public async Task<Route> OpenAsync(HttpMessageInvoker http, CancellationToken cancel)
         {
             var server = new PortainerServer(http, environment, policy, time);
-            PortainerEnvironment found = Choose(await server.EnvironmentsAsync(cancel).ConfigureAwait(false), server);
-            if (found.Unusable is { } reason) throw server.Refused($"{found.Name} in {PortainerServer.Display(policy)} {reason}", "leave it out of the policy, or reach its engine another way");
-
-            var engine = new Uri(PortainerServer.Root(policy), string.Create(CultureInfo.InvariantCulture, $"api/endpoints/{found.Id}/docker/"));
+            PortainerEnvironment found = await FindAsync(server, cancel).ConfigureAwait(false);
+            Uri engine = Engine(found);
             GatewayAnswer ping = await PingAsync(server, found, engine, cancel).ConfigureAwait(false);
-            PortainerUser? user = await server.UserAsync(cancel).ConfigureAwait(false);
-
             bool agent = found.Type != PortainerEnvironment.Engine;
+            SwarmNode? node = agent ? await server.Swarm(found, engine).FindAsync(policy.Node, cancel).ConfigureAwait(false) : null;
+            PortainerUser? user = await server.UserAsync(cancel).ConfigureAwait(false);
             string? version = ping.Header("Portainer-Agent") ?? found.Agent?.Version;
             return new Route(engine)
             {
@@ -44,7 +42,7 @@ public static class PortainerServerConnection
                     PortainerEnvironment.OnAgent => $" and its agent {version}",
                     PortainerEnvironment.OnEdgeAgent => $" and the tunnel of its Edge agent {version}",
                     _ => "",
-                } + (policy.Url.Scheme == "http" ? ", to which the API key travels unencrypted" : ""),
+                } + (node is null ? "" : " in a Swarm, where nobody can see whether Portainer hides containers") + (policy.Url.Scheme == "http" ? ", to which the API key travels unencrypted" : ""),
                 Limits = policy.Limits.Or(agent ? TransferLimits.OfAgent(version) : TransferLimits.None),
                 Remarks = user is null or { IsAdministrator: true } ? []
                     : [new Remark($"the API key {policy.ApiKey.Reference} is not an administrator's: volumes and containers that its user may not see are left out without a word from Portainer",
@@ -53,9 +51,30 @@ public static class PortainerServerConnection
                 ThroughServer = true,
                 PortainerUser = user?.Id,
                 CutsVersions = agent,
+                Node = node,
                 KeepAlive = found.Type == PortainerEnvironment.OnEdgeAgent ? KeepAlive : null,
             };
         }
+
+        public async Task<IReadOnlyList<ListedNode>?> NodesAsync(HttpMessageInvoker http, CancellationToken cancel)
+        {
+            var server = new PortainerServer(http, environment, policy, time);
+            PortainerEnvironment found = await FindAsync(server, cancel).ConfigureAwait(false);
+            if (found.Type == PortainerEnvironment.Engine) return null;
+            await PingAsync(server, found, Engine(found), cancel).ConfigureAwait(false);
+            return await server.Swarm(found, Engine(found)).ListAsync(cancel).ConfigureAwait(false);
+        }
+
+        private async Task<PortainerEnvironment> FindAsync(PortainerServer server, CancellationToken cancel)
+        {
+            PortainerEnvironment found = Choose(await server.EnvironmentsAsync(cancel).ConfigureAwait(false), server);
+            return found.Unusable is { } reason
+                ? throw server.Refused($"{found.Name} in {PortainerServer.Display(policy)} {reason}", "leave it out of the policy, or reach its engine another way")
+                : found;
+        }
+
+        private Uri Engine(PortainerEnvironment found) =>
+            new(PortainerServer.Root(policy), string.Create(CultureInfo.InvariantCulture, $"api/endpoints/{found.Id}/docker/"));
 
         /// <summary>By name; by name in another case when only one has it; by number.</summary>
         private PortainerEnvironment Choose(IReadOnlyList<PortainerEnvironment> all, PortainerServer server)

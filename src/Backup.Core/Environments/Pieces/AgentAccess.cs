@@ -40,7 +40,7 @@ internal sealed class AgentAccess : IFileAccess
     private static async Task<bool> SeesAsync(DockerApi api, string volumes, CancellationToken cancel)
     {
         var sources = new HashSet<string>(StringComparer.Ordinal);
-        foreach (ContainerItem item in await api.ContainersAsync(null, cancel).ConfigureAwait(false))
+        foreach (ContainerItem item in await api.ContainersAsync(cancel).ConfigureAwait(false))
         {
             if (item.State != "running" || item.Mounts?.FirstOrDefault(m => m.Destination == VolumesInAgent) is not { Source: { } source }) continue;
             // A list tells no name any more of an image whose tag was given to another.
