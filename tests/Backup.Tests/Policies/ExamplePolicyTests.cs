@@ -18,7 +18,7 @@ public sealed class ExamplePolicyTests
     {
         Policy policy = PolicyFile.Load(Example);
         policy.Stores.Select(s => s.Name).ShouldBe(["disk", "oss", "minio"]);
-        policy.Environments.Select(e => e.Name).ShouldBe(["local", "frontend", "backend", "agent", "shop", "everything", "shared-agent", "lonely-agent", "lab"]);
+        policy.Environments.Select(e => e.Name).ShouldBe(["local", "frontend", "backend", "agent", "shop", "everything", "shared-agent", "swarm", "lonely-agent", "lab"]);
         policy.Environments[^1].Schedule.ShouldBeNull();
     }
 
