@@ -55,7 +55,8 @@ internal sealed record ContainerAnswer(
 
 internal sealed record ContainerConfig(string? Image, IReadOnlyDictionary<string, string>? Labels, int? StopTimeout);
 
-internal sealed record ContainerState(string? Status, string? StartedAt, int? ExitCode, string? Error, HealthState? Health);
+internal sealed record ContainerState(string? Status, string? StartedAt, int? ExitCode, string? Error, HealthState? Health,
+    [property: JsonPropertyName("OOMKilled")] bool? OutOfMemory = null);
 
 /// <param name="Status">none, starting, healthy or unhealthy.</param>
 internal sealed record HealthState(string? Status);

@@ -88,6 +88,9 @@ public sealed record ContainerFacts(
     /// <summary>Of its last end.</summary>
     public int ExitCode { get; init; }
 
+    /// <summary>Its last end came when its memory was over.</summary>
+    public bool OutOfMemory { get; init; }
+
     public bool Running => State is "running" or "restarting";
     public string? ComposeProject => Labels.GetValueOrDefault(ProjectLabel);
     public string? ComposeService => Labels.GetValueOrDefault("com.docker.compose.service");

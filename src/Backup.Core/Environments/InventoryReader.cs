@@ -68,6 +68,7 @@ internal sealed class InventoryReader(DockerApi api, SwarmServices services)
             SharesWith = [.. new[] { c.HostConfig?.NetworkMode, c.HostConfig?.PidMode, c.HostConfig?.IpcMode }.Select(Shared).OfType<string>().Distinct(StringComparer.Ordinal)],
             Health = c.State?.Health?.Status is { } health and not ("none" or "") ? health : null,
             ExitCode = c.State?.ExitCode ?? 0,
+            OutOfMemory = c.State?.OutOfMemory ?? false,
         };
     }
 

@@ -15,7 +15,7 @@ internal sealed class Dependencies(IReadOnlyList<ContainerFacts> containers)
     /// </summary>
     internal IReadOnlyList<QuiesceStep> Arrange(IEnumerable<QuiesceStep> asked)
     {
-        Dictionary<string, QuiesceStep> steps = WithSharers(asked);
+        Dictionary<string, QuiesceStep> steps = WithCompanions(asked);
         List<QuiesceStep> rest = [.. steps.Values.OrderBy(s => s.Container.Name, StringComparer.Ordinal)];
         Dictionary<string, HashSet<string>> reach = rest.ToDictionary(s => s.Container.Id, s => Reach(s.Container));
         List<QuiesceStep> order = [];
@@ -31,29 +31,44 @@ internal sealed class Dependencies(IReadOnlyList<ContainerFacts> containers)
         return order;
     }
 
-    private Dictionary<string, QuiesceStep> WithSharers(IEnumerable<QuiesceStep> asked)
+    /// <summary>Whoever has to be stopped because another one is: it lives in that one's namespaces, or compose is told to restart it with that one.</summary>
+    private Dictionary<string, QuiesceStep> WithCompanions(IEnumerable<QuiesceStep> asked)
     {
         Dictionary<string, QuiesceStep> steps = asked.ToDictionary(s => s.Container.Id);
-        foreach (QuiesceStep stopped in steps.Values.Where(s => s.Mode == QuiesceMode.Stop).ToList())
+        var open = new Queue<QuiesceStep>(steps.Values.Where(s => s.Mode == QuiesceMode.Stop));
+        while (open.TryDequeue(out QuiesceStep? stopped))
         {
             List<ContainerFacts> sharers = Sharers(stopped.Container);
-            if (sharers.Find(s => s.AutoRemove || s.CarriesConnection) is { } bound)
+            if (sharers.Find(IsBound) is { } bound)
             {
                 steps[stopped.Container.Id] = stopped with
                 {
-                    Mode = QuiesceMode.Pause,
-                    Reason = $"paused instead of stopped, because {bound.Name} lives in its namespaces, and "
-                        + (bound.AutoRemove ? "a stop would delete that one (--rm)" : "that one carries the connection"),
+                    Mode = QuiesceMode.Pause, Reason = $"paused instead of stopped, because {bound.Name} lives in its namespaces, and {WhyBound(bound, "that one")}",
                 };
                 continue;
             }
-            foreach (ContainerFacts sharer in sharers)
-                if (steps.GetValueOrDefault(sharer.Id) is not { Mode: QuiesceMode.Stop } known)
-                    steps[sharer.Id] = new QuiesceStep(sharer, QuiesceMode.Stop, steps.GetValueOrDefault(sharer.Id)?.Hooks ?? [],
-                        $"lives in the namespaces of {stopped.Container.Name}, which is stopped");
+            foreach (ContainerFacts sharer in sharers) Stop(sharer, $"lives in the namespaces of {stopped.Container.Name}, which is stopped");
+            foreach (ContainerFacts dependent in containers.Where(c => c.Running && On(c, stopped.Container) is { Restart: true }))
+            {
+                if (Sharers(dependent).Prepend(dependent).FirstOrDefault(IsBound) is { } fixedOne)
+                    steps[stopped.Container.Id] = steps[stopped.Container.Id] with { Reason = $"{steps[stopped.Container.Id].Reason}; {dependent.Name} is not restarted with it, because {WhyBound(fixedOne, fixedOne.Name)}" };
+                else
+                    Stop(dependent, $"depends on {stopped.Container.Name} with restart: true, so it is stopped before and started after it");
+            }
         }
         return steps;
+
+        void Stop(ContainerFacts companion, string reason)
+        {
+            QuiesceStep? known = steps.GetValueOrDefault(companion.Id);
+            if (known?.Mode == QuiesceMode.Stop) return;
+            open.Enqueue(steps[companion.Id] = new QuiesceStep(companion, QuiesceMode.Stop, known?.Hooks ?? [], reason));
+        }
     }
+
+    private static bool IsBound(ContainerFacts container) => container.AutoRemove || container.CarriesConnection;
+
+    private static string WhyBound(ContainerFacts bound, string called) => bound.AutoRemove ? $"a stop would delete {called} (--rm)" : $"{called} carries the connection";
 
     /// <summary>Running containers that live in a namespace of this one, and those that live in theirs.</summary>
     private List<ContainerFacts> Sharers(ContainerFacts of)
@@ -79,19 +94,22 @@ internal sealed class Dependencies(IReadOnlyList<ContainerFacts> containers)
         foreach (ContainerFacts other in containers.Where(c => c.Id != container.Id))
         {
             bool shares = Shares(container, other);
-            string? condition = Condition(container, other);
-            if (shares || condition is not null) yield return (other, condition == Healthy);
+            Dependency? dependency = On(container, other);
+            if (shares || dependency is not null) yield return (other, dependency?.Condition == Healthy);
         }
     }
 
     private static bool Shares(ContainerFacts container, ContainerFacts with) => container.SharesWith.Any(s => s == with.Id || s == with.Name);
 
+    /// <param name="Restart">Compose restarts the dependent with it.</param>
+    private sealed record Dependency(string Condition, bool Restart);
+
     /// <summary>The label is <c>service:condition:restart,…</c>; older versions of compose wrote only the service. Null = no dependency.</summary>
-    private static string? Condition(ContainerFacts container, ContainerFacts on)
+    private static Dependency? On(ContainerFacts container, ContainerFacts on)
     {
         if (container.ComposeProject is not { } project || project != on.ComposeProject || on.ComposeService is not { } service
             || !container.Labels.TryGetValue(DependsOnLabel, out string? text)) return null;
         string[]? found = text.Split(',', StringSplitOptions.TrimEntries).Select(d => d.Split(':')).FirstOrDefault(d => d[0] == service);
-        return found is null ? null : found.ElementAtOrDefault(1) ?? "service_started";
+        return found is null ? null : new Dependency(found.ElementAtOrDefault(1) ?? "service_started", found.ElementAtOrDefault(2) == "true");
     }
 }

@@ -44,7 +44,7 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene, TimeSpan health
 
     internal string Name => step.Name;
 
-    private string Id => step.Id;
+    internal string Id => step.Id;
 
     internal async Task RunBeforeHooksAsync(CancellationToken cancel)
     {
@@ -185,6 +185,13 @@ internal sealed class Holding(QuiesceStep step, HoldScene scene, TimeSpan health
 
     /// <summary>Null when it was not down, did not come back, or is somebody else's case by now.</summary>
     internal async Task<Recovery?> UntilHealthyAsync() => _down is null || Disturbed || _failures.Count > 0 ? null : await (_recovery ??= RecoverAsync());
+
+    /// <summary>Null when it still is as it came back, or has a problem that was told.</summary>
+    internal async Task<Recovery?> LookAgainAsync(IReadOnlyList<ContainerSight> now, CancellationToken cancel)
+    {
+        if (_before is null || await UntilHealthyAsync() is not { Problem: null } || now.Any(c => c.Id == Id && c.State is not ("exited" or "dead"))) return null;
+        return await Recovery.LookAgainAsync(_before, _down!.How, scene.Environment, cancel);
+    }
 
     private Task<Recovery> RecoverAsync() =>
         _scaled is not null ? ScaledService.WatchAsync(_scaled, scene.Environment, scene.Context, healthTimeout, hurry)

@@ -149,6 +149,17 @@ public sealed class Quiescence(HoldScene scene, TimeSpan healthTimeout, TimeSpan
             if (await holding.UntilHealthyAsync() is { } recovery) recoveries.Add(recovery);
         return recoveries;
     }
+
+    /// <summary>Those that were well when they came back, and are down by now.</summary>
+    /// <param name="now">All containers.</param>
+    /// <param name="asked">Those that were looked at already are left out, and those that are looked at now are added.</param>
+    internal async Task<IReadOnlyList<Recovery>> LookAgainAsync(IReadOnlyList<ContainerSight> now, HashSet<string> asked, CancellationToken cancel)
+    {
+        var down = new List<Recovery>();
+        foreach (Holding holding in _holdings.Where(h => asked.Add(h.Id)))
+            if (await holding.LookAgainAsync(now, cancel) is { Problem: not null } recovery) down.Add(recovery);
+        return down;
+    }
 }
 
 public sealed record ReleaseFailure(string Problem, string Hint);

@@ -10,9 +10,6 @@ public sealed record Recovery(string Container, string? Health, string? Problem)
     /// <summary>What to do about the problem.</summary>
     public string Hint { get; init; } = $"Look at its log: docker logs {Container}";
 
-    /// <summary>Ended by SIGINT, SIGKILL or SIGTERM: somebody stopped it.</summary>
-    private static readonly int[] Stopped = [130, 137, 143];
-
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Waits until it is healthy, or cannot become so, or the limit is over. Never throws for the world's failures.</summary>
@@ -44,11 +41,25 @@ public sealed record Recovery(string Container, string? Health, string? Problem)
         }
     }
 
+    /// <summary>Once more, later: null when it is not down, or was removed by somebody.</summary>
+    internal static async Task<Recovery?> LookAgainAsync(ContainerFacts before, string how, IEnvironment environment, CancellationToken cancel) =>
+        await environment.FindContainerAsync(before.Id, cancel) is { State: "exited" or "dead" } now ? Ended(now, how) : null;
+
+    /// <summary>What was only paused may come to its own good end.</summary>
+    private static Recovery Ended(ContainerFacts now, string how)
+    {
+        string came = how == "stop" ? "was started again" : "came back";
+        return new Recovery(now.Name, now.Health, now.OutOfMemory ? $"{now.Name} {came} and was killed because its memory was over"
+            : how == "stop" || now.ExitCode != 0 ? $"{now.Name} {came} and ended with exit code {now.ExitCode}" : null)
+        {
+            Hint = $"Unless somebody stopped it: look at its log (docker logs {now.Name}) and start it (docker start {now.Name}).",
+        };
+    }
+
     /// <summary>Null = not yet known.</summary>
     private static Recovery? Judge(ContainerFacts now, ContainerFacts before, string how, TimeSpan limit, bool last)
     {
-        if (now.State is "exited" or "dead")
-            return new Recovery(now.Name, now.Health, how == "stop" && now.ExitCode != 0 && !Stopped.Contains(now.ExitCode) ? $"{now.Name} was started again and ended with exit code {now.ExitCode}" : null);
+        if (now.State is "exited" or "dead") return Ended(now, how);
         if (before.Health is null)
             return now.State != "restarting" || before.State == "restarting" ? new Recovery(now.Name, now.Health, null)
                 : last ? new Recovery(now.Name, now.Health, $"{now.Name} was started again and does not stay up") : null;

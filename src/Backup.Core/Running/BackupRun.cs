@@ -120,13 +120,15 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
             var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes), spool);
+            var groups = new List<GroupBackup>();
             foreach (GroupStep group in plan.Groups)
             {
                 await streams.WaitAsync(cancel);
                 try
                 {
                     GroupStep now = await GroupBackup.AsOfNowAsync(scene, Whole(group, scene), cancel);
-                    foreach (MadeSnapshot made in await new GroupBackup(scene, backends, now).RunAsync(cancel))
+                    groups.Add(new GroupBackup(scene, backends, now));
+                    foreach (MadeSnapshot made in await groups[^1].RunAsync(cancel))
                         await RetainAsync(policy, made.Snapshot, known, tally, cancel);
                 }
                 finally
@@ -146,6 +148,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
                     streams.Release();
                 }
             }
+            await LastLook.RunAsync(scene, groups, cancel);
         }
         catch (BackupException e) when (e.Kind is FailureKind.Failed)
         {

@@ -15,6 +15,9 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
 
     private IReadOnlyList<Recovery> _recoveries = [];
 
+    /// <summary>Who was held; null before the run, and when nobody had to be.</summary>
+    public Quiescence? Held { get; private set; }
+
     /// <summary>The group with those held who write to it now; the plan may be hours old, and containers are recreated meanwhile.</summary>
     public static async Task<GroupStep> AsOfNowAsync(RunScene scene, GroupStep planned, CancellationToken cancel)
     {
@@ -41,6 +44,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
     {
         var made = new List<MadeSnapshot>();
         Quiescence held = Quiescence();
+        if (group.Quiesce.Count > 0) Held = held;
         try
         {
             await RunAsync([.. group.Held], group.Quiesce, held, made, cancel);
@@ -75,8 +79,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             await EachAsync(good, async volume => made.Add(await volume.CommitAsync(held, cancel)));
             // The uploads are done; who was started again had that long to become healthy.
             _recoveries = await held.RecoveriesAsync();
-            foreach (Recovery unwell in _recoveries.Where(r => r.Problem is not null))
-                scene.Tally.Add(new RunFailure(scene.Environment.Name, null, unwell.Problem!, unwell.Hint, "quiesce"));
+            foreach (Recovery unwell in _recoveries.Where(r => r.Problem is not null)) scene.Tally.Add(Blame.Failure(scene.Environment.Name, unwell));
         }
         finally
         {

@@ -52,6 +52,26 @@ public sealed class DependenciesTests
     }
 
     [Fact]
+    public void Who_depends_with_restart_true_is_stopped_before_and_started_after_what_is_stopped()
+    {
+        ContainerFacts db = Container("db", "", labels: Compose("db")), web = Container("web", "", labels: Compose("web", "db:service_healthy:true")),
+            front = Container("front", "", labels: Compose("front", "web:service_started:true")), loose = Container("loose", "", labels: Compose("loose", "db:service_started:false")),
+            off = Container("off", "", "exited", Compose("off", "db:service_started:true"));
+        ContainerFacts[] all = [db, web, front, loose, off];
+        Arranged(all, Step(db)).ShouldBe("front:stop(db web) web:stop(db!) db:stop");
+        new Dependencies(all).Arrange([Step(db)])[1].Reason.ShouldBe("depends on db with restart: true, so it is stopped before and started after it");
+        Arranged(all, Step(db, QuiesceMode.Pause)).ShouldBe("db:pause", "what is only paused is not restarted");
+    }
+
+    [Fact]
+    public void Who_cannot_be_restarted_with_what_it_depends_on_is_named()
+    {
+        ContainerFacts db = Container("db", "", labels: Compose("db")), web = Container("web", "", labels: Compose("web", "db:service_started:true"), autoRemove: true);
+        QuiesceStep step = new Dependencies([db, web]).Arrange([Step(db)]).ShouldHaveSingleItem();
+        (step.Mode, step.Reason).ShouldBe((QuiesceMode.Stop, "test; web is not restarted with it, because a stop would delete web (--rm)"));
+    }
+
+    [Fact]
     public void Who_lives_in_the_namespaces_of_a_stopped_container_is_stopped_before_it()
     {
         ContainerFacts vpn = Container("vpn", "v:/v"), torrent = Container("torrent", "") with { SharesWith = [vpn.Id] }, watcher = Container("watcher", "") with { SharesWith = ["torrent"] },

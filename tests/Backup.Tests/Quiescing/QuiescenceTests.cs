@@ -173,7 +173,27 @@ public sealed class QuiescenceTests : IAsyncLifetime
         await held.ReleaseAsync();
         _engine.Meddle(crashing.Id, c => c with { State = "exited", ExitCode = 3 });
         _engine.Meddle(done.Id, c => c with { State = "exited", ExitCode = 0 });
-        (await held.RecoveriesAsync()).Select(r => r.Problem).ShouldBe([null, "crashing was started again and ended with exit code 3", null]);
+        (await held.RecoveriesAsync()).Select(r => r.Problem).ShouldBe([null, "crashing was started again and ended with exit code 3", "done was started again and ended with exit code 0"]);
+    }
+
+    [Theory(Timeout = Limit)]
+    [InlineData(QuiesceMode.Stop, 137, true, "db was started again and was killed because its memory was over")]
+    [InlineData(QuiesceMode.Pause, 137, true, "db came back and was killed because its memory was over")]
+    [InlineData(QuiesceMode.Pause, 2, false, "db came back and ended with exit code 2")]
+    [InlineData(QuiesceMode.Stop, 0, false, "db was started again and ended with exit code 0")]
+    [InlineData(QuiesceMode.Pause, 0, false, null)]
+    public async Task Who_was_well_when_it_came_back_and_is_down_later_is_told(QuiesceMode mode, int exitCode, bool outOfMemory, string? problem)
+    {
+        ContainerFacts db = _engine.AddContainer("db"), other = _engine.AddContainer("other");
+        Quiescence held = Held();
+        await held.HoldAsync([Step(db, mode), Step(other, mode)], default);
+        await held.ReleaseAsync();
+        (await held.RecoveriesAsync()).ShouldAllBe(r => r.Problem == null);
+        _engine.Meddle(db.Id, c => c with { State = "exited", ExitCode = exitCode, OutOfMemory = outOfMemory });
+
+        var asked = new HashSet<string>();
+        (await held.LookAgainAsync(await _engine.ListContainersAsync(default), asked, default)).Select(r => r.Problem).ShouldBe(problem is null ? [] : [problem]);
+        (await held.LookAgainAsync(await _engine.ListContainersAsync(default), asked, default)).ShouldBeEmpty("it was told");
     }
 
     [Fact(Timeout = Limit)]

@@ -286,6 +286,29 @@ public sealed class GroupRunTests : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task A_container_that_is_down_again_when_the_run_is_over_is_a_failure_told_once()
+    {
+        _world.Volumes("cart", "db", "pages");
+        ContainerFacts app = User("app", "cart");
+        Engine.AddContainer("wiki", mounts: "pages:/p");
+        // Both groups hold it, and it dies after the second.
+        Engine.AddContainer("both", mounts: ["db:/d", "pages:/p"]);
+        _world.Environment["groups"] = new JsonObject { ["one"] = new JsonArray("cart", "db"), ["two"] = new JsonArray("pages") };
+        Engine.Fault = call =>
+        {
+            if (call is { Operation: "open", Subject: "pages" }) Engine.Meddle(app.Id, (ContainerFacts c) => c with { State = "exited", ExitCode = 137, OutOfMemory = true });
+            return null;
+        };
+
+        RunReport report = await _world.RunAsync();
+
+        RunFailure failure = report.Failures.ShouldHaveSingleItem();
+        (failure.Problem, failure.Side, failure.NeedsPerson).ShouldBe(("app came back and was killed because its memory was over", "quiesce", false));
+        failure.Hint.ShouldContain("docker logs app");
+        report.Snapshots.Count.ShouldBe(3);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_half_restored_volume_is_left_out_of_its_group()
     {
         _world.Volumes("cart", "db");
