@@ -21,6 +21,8 @@ public sealed record TestContainer(string Command = "while :; do sleep 0.2; done
     public bool Start { get; init; } = true;
     public bool AutoRemove { get; init; }
     public int? StopTimeout { get; init; }
+    /// <summary>Bytes; beyond them its processes are killed. Null = no limit.</summary>
+    public long? Memory { get; init; }
     public string? Name { get; init; }
     /// <summary>It lives in the network and the pid namespace of this container.</summary>
     public string? NamespacesOf { get; init; }
@@ -124,6 +126,7 @@ public sealed class EngineScope : IAsyncDisposable
                 })]),
             },
         };
+        if (container.Memory is { } memory) body["HostConfig"]!["Memory"] = memory;
         if (container.NamespacesOf is not null) body["HostConfig"]!["PidMode"] = "container:" + container.NamespacesOf;
         if (container.HealthCommand is { } health)
             body["Healthcheck"] = new JsonObject { ["Test"] = new JsonArray("CMD-SHELL", health), ["Interval"] = 100_000_000, ["Timeout"] = 2_000_000_000, ["Retries"] = 3 };

@@ -56,6 +56,31 @@ public sealed class MeanwhileTests(EngineFixture engine) : IAsyncLifetime
     }
 
     [Fact(Timeout = Limit)]
+    public async Task A_container_that_dies_of_its_start_for_want_of_memory_is_a_failure_beside_a_good_snapshot()
+    {
+        string volume = await _scope.VolumeAsync("v", "echo 1 > f");
+        _scope.Rule(volume, "quiesce", "stop");
+        string greedy = await _scope.Engine.ContainerAsync(new TestContainer("if [ -e /v/up ]; then exec tail /dev/zero; fi; touch /v/up; while :; do sleep 0.2; done")
+        {
+            Mounts = [new TestMount(volume, "/v")], Memory = 20 << 20,
+        });
+        while (await _scope.AskAsync(volume, "ls") != "f\nup") await Task.Delay(50);
+        // Every snapshot is followed by a moment in which what was started may die.
+        Once<RunEvent.SnapshotMade>(_ => true, async () =>
+        {
+            while (await _scope.StateOfAsync(greedy) == "running") await Task.Delay(50);
+        });
+
+        RunReport report = await _scope.RunAsync();
+
+        Hooked();
+        RunFailure failure = report.Failures.ShouldHaveSingleItem();
+        (failure.Side, failure.NeedsPerson).ShouldBe(("quiesce", false));
+        failure.Problem.ShouldEndWith("was started again and was killed because its memory was over");
+        report.Snapshots.ShouldHaveSingleItem().Snapshot.Consistency.ShouldBe("stop");
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_container_that_a_person_stopped_while_we_held_it_paused_stays_stopped()
     {
         string volume = await _scope.VolumeAsync("v", "echo 1 > f");
