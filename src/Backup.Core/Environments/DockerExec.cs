@@ -112,7 +112,7 @@ internal sealed class DockerExec
         }
     }
 
-    internal EnvironmentException Failed(int code, string error, string output = "") => new(Environment,
+    internal CommandFailedException Failed(int code, string error, string output = "") => new(Environment,
         string.Create(CultureInfo.InvariantCulture, $"cannot {Doing}: it ended with exit code {code}{ExecText.Reason(error, output)}"),
         $"look at the container's log: docker logs {DockerApi.Short(_container)}");
 

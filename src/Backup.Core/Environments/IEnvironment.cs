@@ -129,3 +129,6 @@ public class EnvironmentException(string environment, string problem, string hin
     /// <summary>The engine could not be reached at all (refused, no route, TLS, authentication).</summary>
     public bool Unreachable { get; init; }
 }
+
+/// <summary>A command in a container ran to its end, and its exit code was not 0: that is its answer, and not a fault on the way to it.</summary>
+public sealed class CommandFailedException(string environment, string problem, string hint) : EnvironmentException(environment, problem, hint);

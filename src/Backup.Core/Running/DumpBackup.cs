@@ -26,12 +26,29 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
         }
         try
         {
-            return await MakeAsync(cancel);
+            return await MakeTwiceAsync(cancel);
         }
         catch (BackupException e)
         {
             scene.Tally.Add(Blame.Failure(scene.Environment.Name, _source, e));
             return null;
+        }
+    }
+
+    /// <summary>
+    /// What broke on the way is tried once more from the start; nothing of the first try is kept. A dump's program that says no is not asked again. One
+    /// that ended well, and whose end did not arrive, was cut on the way.
+    /// </summary>
+    private async Task<MadeSnapshot> MakeTwiceAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await MakeAsync(cancel);
+        }
+        catch (BackupException e) when (e is IncompleteDumpException || e is not CommandFailedException && Blame.MayPass(e))
+        {
+            scene.Context.Events.Report(new RunEvent.Warning($"{_source}: {e.Problem} Trying once more.", e.Hint));
+            return await MakeAsync(cancel);
         }
     }
 
@@ -44,8 +61,13 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
 
         await using StagedSnapshot staged = await backends.Store(step.Policy.Store).BeginAsync(
             id, scene.Environment.Name, _source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
-        await WriteAsync(staged, id, takenAt, cancel);
-        Snapshot snapshot = await staged.CommitAsync(Record(id, takenAt), cancel);
+        ContainerFacts container = await scene.Environment.FindContainerAsync(step.Container.Id, cancel)
+            ?? await scene.Environment.FindContainerAsync(step.Container.Name, cancel) ?? throw new EnvironmentException(
+            scene.Environment.Name, $"{step.Container.Name} is gone", "Start it, or correct the policy, and run the backup again.");
+        string? before = await HeldAsync(container, cancel);
+        await WriteAsync(staged, container, id, takenAt, cancel);
+        string? held = before is not null && await HeldAsync(container, cancel) == before ? before : null;
+        Snapshot snapshot = await staged.CommitAsync(Record(id, takenAt, held), cancel);
 
         WarnOfDrop(snapshot);
         var made = new MadeSnapshot(snapshot, 0);
@@ -55,11 +77,8 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
     }
 
     /// <summary>A dump goes on in its container when nobody listens any more: what ends it is in the journal before it begins.</summary>
-    private async Task WriteAsync(StagedSnapshot staged, string id, DateTimeOffset takenAt, CancellationToken cancel)
+    private async Task WriteAsync(StagedSnapshot staged, ContainerFacts now, string id, DateTimeOffset takenAt, CancellationToken cancel)
     {
-        ContainerFacts now = await scene.Environment.FindContainerAsync(step.Container.Id, cancel)
-            ?? await scene.Environment.FindContainerAsync(step.Container.Name, cancel) ?? throw new EnvironmentException(
-            scene.Environment.Name, $"{step.Container.Name} is gone", "Start it, or correct the policy, and run the backup again.");
         string[] end = ["/bin/sh", "-c", Shell.EndDump, "backup-end-dump", id];
         var undo = new UndoEntry(scene.Context.NewId(), scene.Facts.RunId, scene.Environment.Name, UndoKind.Exec, HeldContainer.Of(now), end,
             EndingTimeout.TotalSeconds, scene.Context.Now, Restore: null);
@@ -100,6 +119,19 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
         }
     }
 
+    /// <summary>What a restore compares with. Null when it cannot be told, which is no reason not to keep a dump that is whole.</summary>
+    private async Task<string?> HeldAsync(ContainerFacts container, CancellationToken cancel)
+    {
+        try
+        {
+            return step.Method.Contents is { } contents ? await DatabaseContents.ReadAsync(scene.Environment, container, contents, step.Options, cancel) : null;
+        }
+        catch (EnvironmentException e) when (!e.Unreachable)
+        {
+            return null;
+        }
+    }
+
     /// <summary>A whole dump of the wrong, or an emptied, database looks like this.</summary>
     private void WarnOfDrop(Snapshot made)
     {
@@ -108,7 +140,7 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
                 "If that is not what happened to the database, look at what the dump holds before retention removes the older ones."));
     }
 
-    private SnapshotRecord Record(string id, DateTimeOffset takenAt)
+    private SnapshotRecord Record(string id, DateTimeOffset takenAt, string? held)
     {
         ContainerFacts c = step.Container;
         var consumer = new ConsumerRecord(c.Name, c.Id, c.Image, c.ImageId, c.ImageDigest, c.ComposeProject, c.ComposeService, "", true);
@@ -116,7 +148,10 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
             scene.Facts.ToolVersion, scene.Facts.RunId)
         {
             Dump = new DumpRecord(step.Preset.Name, step.Method.FileName, step.Method.Words, step.Options.Format.ToString().ToLowerInvariant(),
-                step.Options.User, step.Options.PasswordFile, step.Options.Databases, step.Options.Files),
+                step.Options.User, step.Options.PasswordFile, step.Options.Databases, step.Options.Files)
+            {
+                Held = held,
+            },
         };
     }
 }

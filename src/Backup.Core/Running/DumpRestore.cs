@@ -42,7 +42,8 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
         if (holds is not null && !request.Overwrite)
             throw new BackupException($"The database in {container.Name} is not empty: it holds {holds}.",
                 "Load the dump into an empty database with --as CONTAINER, or replace what is there with --overwrite.");
-        notes.Add("Every statement must succeed. What the database holds afterwards is not compared with the dump.");
+        notes.Add(dump.Held is null || method.Contents is null ? "Every statement must succeed. What the database holds afterwards is not compared with the dump."
+            : $"Every statement must succeed, and afterwards the database must hold what it held when it was dumped: {dump.Held}. Rows are not compared.");
         if (dump.Databases.Count == 0 && dump.Preset is "postgres" or "mysql" or "mariadb") notes.Add("Users and their passwords become those of the dump.");
         return new RestorePlan(snapshot, reader.Record, name, DumpPlanner.NameOf(container, inventory), null, [], null, null, 1, bytes, null, request.Overwrite, notes)
         {
@@ -50,9 +51,9 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
         };
     }
 
-    /// <summary>Loads it; returns what the database holds now, in the user's words.</summary>
+    /// <summary>Loads it; returns what the database holds now, and how that differs from what it held when it was dumped, in the user's words.</summary>
     /// <exception cref="BackupException">The load failed: the database is incomplete.</exception>
-    internal async Task<string?> LoadAsync(RestorePlan plan, SnapshotReader reader, UndoJournal journal, CancellationToken cancel)
+    internal async Task<(string? Holds, IReadOnlyList<string> Differences)> LoadAsync(RestorePlan plan, SnapshotReader reader, UndoJournal journal, CancellationToken cancel)
     {
         IEnvironment environment = backends.Environment(plan.EnvironmentName!);
         DumpLoad load = plan.Load!;
@@ -87,7 +88,9 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
             throw;
         }
         journal.ClearBroken(environment.Name, target);
-        return (await ContentsAsync(environment, load.Container, load.Method, load.Options, cancel)).Holds;
+        if (load.Method.Contents is not { } contents) return (null, []);
+        string holds = await DatabaseContents.ReadAsync(environment, load.Container, contents, load.Options, cancel);
+        return (holds, reader.Record.Dump!.Held is { } held && held != holds ? [$"it holds {holds}, and when it was dumped it held {held}"] : []);
     }
 
     /// <summary>Writes the dump as one file, which has its name only when all of it is there.</summary>
@@ -166,11 +169,8 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
         IEnvironment environment, ContainerFacts container, DumpMethod method, PresetOptions options, CancellationToken cancel)
     {
         if (method.Contents is null) return (null, ["What the database holds already cannot be told; the load adds to it, and replaces what has the same name."]);
-        ExecResult result = await environment.ExecAsync(container.Id, method.Contents.Command(options), Short, cancel);
-        if (result.ExitCode != 0)
-            throw new EnvironmentException(environment.Name, $"what {container.Name} holds cannot be told{ExecText.Reason(result.Error, result.Output)}", "Look at the container's log.");
-        string said = result.Output.Trim().ReplaceLineEndings(", ");
-        return (said == "empty" ? null : said, []);
+        string said = await DatabaseContents.ReadAsync(environment, container, method.Contents, options, cancel);
+        return (said == DatabaseContents.Empty ? null : said, []);
     }
 
     private static PresetOptions Options(DumpRecord dump) => PresetOptions.Default with

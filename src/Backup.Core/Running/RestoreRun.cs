@@ -51,10 +51,10 @@ public sealed class RestoreRun(RunContext context, Backends backends)
     {
         var restore = new DumpRestore(context, backends);
         string target;
-        IReadOnlyList<string> notes = plan.Notes;
+        IReadOnlyList<string> notes = plan.Notes, differences = [];
         if (plan.Load is { } load)
         {
-            string? holds = await restore.LoadAsync(plan, reader, journal ?? throw new ArgumentNullException(nameof(journal)), cancel);
+            (string? holds, differences) = await restore.LoadAsync(plan, reader, journal ?? throw new ArgumentNullException(nameof(journal)), cancel);
             target = $"the database in {load.Container.Name} in {plan.EnvironmentName}";
             if (holds is not null) notes = [.. notes, $"It holds now: {holds}."];
         }
@@ -62,7 +62,7 @@ public sealed class RestoreRun(RunContext context, Backends backends)
         {
             target = await restore.ExtractAsync(plan, reader, cancel);
         }
-        return new RestoreReport(plan.Snapshot, target, plan.Files, plan.Bytes, context.Time.GetElapsedTime(started).TotalSeconds, 0, [], notes, []);
+        return new RestoreReport(plan.Snapshot, target, plan.Files, plan.Bytes, context.Time.GetElapsedTime(started).TotalSeconds, 0, differences, notes, []);
     }
 
     private async Task<RestoreReport> ExtractAsync(RestorePlan plan, SnapshotReader reader, string directory, long started, CancellationToken cancel)

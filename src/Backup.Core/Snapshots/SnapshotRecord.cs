@@ -36,7 +36,12 @@ public sealed record SnapshotRecord(
 /// <param name="PasswordFile">A path inside the container, as the policy said.</param>
 /// <param name="Databases">Empty = all.</param>
 public sealed record DumpRecord(
-    string Preset, string FileName, string Method, string Format, string? User, string? PasswordFile, IReadOnlyList<string> Databases, IReadOnlyList<string> Files);
+    string Preset, string FileName, string Method, string Format, string? User, string? PasswordFile, IReadOnlyList<string> Databases, IReadOnlyList<string> Files)
+{
+    /// <summary>What the database held, counted by tables or the like, before the dump and after it alike: such as <c>3 tables and views in database shop</c>, or <c>empty</c>.
+    /// Null = it changed meanwhile, or cannot be told.</summary>
+    public string? Held { get; init; }
+}
 
 /// <summary>A container that mounts the source.</summary>
 public sealed record ConsumerRecord(

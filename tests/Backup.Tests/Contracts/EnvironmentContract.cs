@@ -464,7 +464,7 @@ public abstract class EnvironmentContract : IAsyncLifetime
         string id = await NewContainerAsync(null, running: true);
         await using Stream output = await Environment.OpenExecAsync(id, FailsHalfWay, default);
         using var all = new MemoryStream();
-        EnvironmentException e = await Should.ThrowAsync<EnvironmentException>(output.CopyToAsync(all));
+        CommandFailedException e = await Should.ThrowAsync<CommandFailedException>(output.CopyToAsync(all));
         e.Problem.ShouldContain("exit code 3: disk is full");
         System.Text.Encoding.ASCII.GetString(all.ToArray()).ShouldBe("half\n");
     }

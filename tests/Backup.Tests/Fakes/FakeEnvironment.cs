@@ -269,7 +269,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     {
         ContainerFacts now = Commanded(containerId);
         FakeOutput output = OnOpenExec(now, command);
-        EnvironmentException? end = output.ExitCode == 0 ? null : Refused($"{now.Name}: the command ended with exit code {output.ExitCode}: {output.Error}");
+        EnvironmentException? end = output.ExitCode == 0 ? null : Ended(now, output.ExitCode, output.Error);
         return fault switch
         {
             EnvironmentFault.After after => throw after.Error,
@@ -289,7 +289,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         if (input.Length != length) throw new InvalidDataException($"{input.Length} bytes instead of the {length} that were announced");
         ExecResult result = OnLoad(container, command, input.ToArray());
         if (fault is EnvironmentFault.After after) throw after.Error;
-        return result.ExitCode == 0 ? result : throw Refused($"{container.Name}: the command ended with exit code {result.ExitCode}: {result.Error}");
+        return result.ExitCode == 0 ? result : throw Ended(container, result.ExitCode, result.Error);
     }
 
     public Task<ISourceHandle> PrepareSourceAsync(SourceRef source, string runId, CancellationToken cancel) => Do<ISourceHandle>("prepare", source.ToString(), cancel, () =>
@@ -486,6 +486,9 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     }
 
     private EnvironmentException NotFound(string problem) => new(name, problem, "look what is there", FailureKind.NotFound);
+
+    private CommandFailedException Ended(ContainerFacts container, int code, string error) =>
+        new(name, $"{container.Name}: the command ended with exit code {code}: {error}", "look at the container's log");
 
     private EnvironmentException Refused(string problem) => new(name, problem, "look at the container's state");
 

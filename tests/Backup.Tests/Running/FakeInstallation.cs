@@ -64,12 +64,12 @@ internal sealed class FakeInstallation : IAsyncDisposable
         return await new RecoverRun(Context, backends).RunAsync(journal, default);
     }
 
-    internal async Task<RestoreReport> RestoreAsync(string snapshot)
+    internal async Task<RestoreReport> RestoreAsync(string snapshot, bool overwrite = true)
     {
         await using Backends backends = Open();
         await using UndoJournal journal = await JournalAsync();
         var restore = new RestoreRun(Context, backends);
-        return await restore.RunAsync(await restore.PlanAsync(new RestoreRequest(snapshot, null, null, [], null, Overwrite: true), journal, default), journal, default);
+        return await restore.RunAsync(await restore.PlanAsync(new RestoreRequest(snapshot, null, null, [], null, overwrite), journal, default), journal, default);
     }
 
     internal async Task<StatusReport> StatusAsync()

@@ -68,14 +68,11 @@ internal static class MongoPreset
                 tool 3 mongorestore --quiet --archive --drop --stopOnError
                 """),
             Contents = new("backup-mongodb-contents", Client + """
-                js '
-                  const system = ["admin", "config", "local"];
-                  const names = ok(db.adminCommand({ listDatabases: 1, nameOnly: true })).databases.map(d => d.name).filter(n => system.indexOf(n) < 0);
-                  print(names.length ? "the databases " + names.sort().join(", ") : "empty");
-                '
+                found=$(each "$@" 'const n = db.getSiblingDB(name).getCollectionNames().length; print((n === 1 ? "1 collection" : n + " collections") + " in database " + name);')
+                echo "${found:-empty}"
                 """),
-            Clear = new("backup-mongodb-clear", """
-                # The load itself drops each collection that the dump has.
+            Clear = new("backup-mongodb-clear", Client + """
+                each "$@" 'ok(db.getSiblingDB(name).dropDatabase());' >/dev/null
                 """),
         },
     };
@@ -103,6 +100,17 @@ internal static class MongoPreset
           else
             "$shell" --quiet --norc "127.0.0.1:$port/admin" --eval "$common $1" </dev/null
           fi
+        }
+
+        # each [DATABASE] SCRIPT: for each user's database by its name, or for the named one only. No name has a quote or a backslash in it.
+        each() {
+          only=
+          if [ $# -gt 1 ]; then only=$1; shift; fi
+          answer=$(js "for (const found of ok(db.adminCommand({ listDatabases: 1, nameOnly: true })).databases) {
+            const name = found.name;
+            if (['admin', 'config', 'local'].indexOf(name) < 0 && ('$only' === '' || name === '$only')) { $1 }
+          } print('');") || fail "$answer"
+          printf '%s\n' "$answer" | sed '/^$/d'
         }
 
         free_lock() { js 'if (locked()) { ok(db.fsyncUnlock()); } print("");' >/dev/null; }

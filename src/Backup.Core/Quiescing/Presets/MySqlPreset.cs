@@ -66,7 +66,9 @@ internal static class MySqlPreset
                 """),
             Contents = new($"backup-{name}-contents", Client + """
                 find_client
-                found=$(ask "select concat(if(count(*) = 1, '1 table or view', concat(count(*), ' tables and views')), ' in database ', table_schema) from information_schema.tables where table_schema not in ('mysql', 'information_schema', 'performance_schema', 'sys') group by table_schema")
+                only=
+                for name; do only="$only${only:+, }'$(printf %s "$name" | sed "s/'/''/g")'"; done
+                found=$(ask "select concat(if(count(*) = 1, '1 table or view', concat(count(*), ' tables and views')), ' in database ', table_schema) from information_schema.tables where table_schema not in ('mysql', 'information_schema', 'performance_schema', 'sys') ${only:+and table_schema in ($only)} group by table_schema")
                 echo "${found:-empty}"
                 """),
             Clear = new($"backup-{name}-clear", Client + """

@@ -89,8 +89,10 @@ internal static class PostgresPreset
             [ -z "$errors" ] || fail "$errors"
             """),
         Contents = new("backup-postgres-contents", Client + Chosen + """
+            names=$(chosen "select datname from pg_database where not datistemplate and datallowconn" "$@")
             found=$(
-              chosen "select datname from pg_database where not datistemplate and datallowconn" "$@" | while IFS= read -r name; do
+              printf '%s\n' "$names" | while IFS= read -r name; do
+                [ -n "$name" ] || continue
                 tables=$(ask "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r','p','v','m','S','f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')" "$name")
                 [ "$tables" = 0 ] || counted "$tables" "table, view or sequence in database $name" "tables, views and sequences in database $name"
               done

@@ -37,7 +37,7 @@ internal static class SqlitePreset
                 exec sqlite3 -bail "$1" ".timeout $((patience * 1000))" ".read /dev/stdin"
                 """),
             Contents = new("backup-sqlite-contents", Files + """
-                tables=$(if [ -f "$1" ]; then sqlite3 "$1" "select count(*) from sqlite_master"; else echo 0; fi)
+                tables=$(if [ -f "$1" ]; then sqlite3 "$1" "select count(*) from sqlite_master where name not like 'sqlite~_%' escape '~'"; else echo 0; fi)
                 if [ "$tables" = 0 ]; then echo empty; else counted "$tables" "table, view or index in $1" "tables, views and indexes in $1"; fi
                 """),
             Clear = new("backup-sqlite-clear", Files + """

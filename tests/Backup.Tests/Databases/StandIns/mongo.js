@@ -97,6 +97,13 @@ class Connection {
   }
 }
 
+// What the handle of another database does, over the same connection.
+const sibling = (connection, name) => ({
+  getName: () => name,
+  getCollectionNames: () => { connection.run({ listDatabases: 1 }); return fs.existsSync(`${DATA}/${name}`) ? fs.readdirSync(`${DATA}/${name}`).sort() : []; },
+  dropDatabase: () => { connection.run({ listDatabases: 1 }); fs.rmSync(`${DATA}/${name}`, { recursive: true, force: true }); return { ok: 1, dropped: name }; },
+});
+
 const databases = () => fs.readdirSync(DATA, { withFileTypes: true }).filter(d => d.isDirectory()).map(d => d.name).sort();
 
 // ---- the shells
@@ -136,7 +143,7 @@ function mongosh() {
     const connection = new Connection(), run = command => connection.run(typeof command === 'string' ? { [command]: 1 } : command);
     const db = {
       getName: () => 'admin', runCommand: run, adminCommand: run, fsyncLock: () => run({ fsync: 1, lock: true }), fsyncUnlock: () => run({ fsyncUnlock: 1 }),
-      currentOp: () => { run({ currentOp: 1 }); return { inprog: [], ok: 1 }; },
+      currentOp: () => { run({ currentOp: 1 }); return { inprog: [], ok: 1 }; }, getSiblingDB: name => sibling(connection, name),
       auth: (user, password) => {
         if (!user || !password) throw Object.assign(new Error("[COMMON-10001] auth expects user document with at least 'user' and 'pwd' or 'mechanism' fields"), { name: 'MongoshInvalidInputError' });
         connection.login(user, password);
@@ -167,7 +174,7 @@ function mongo() {
       'connect@src/mongo/shell/mongo.js:374:17', '@(connect):2:6', 'exception: connect failed', 'exiting with code 1');
   }
   const run = command => { try { return connection.run(command); } catch (e) { return { ok: 0, errmsg: e.message, code: e.code, codeName: e.codeName }; } };
-  const db = { getName: () => 'admin', runCommand: run, adminCommand: run, fsyncLock: () => run({ fsync: 1, lock: true }), fsyncUnlock: () => run({ fsyncUnlock: 1 }), currentOp: () => run({ currentOp: 1 }) };
+  const db = { getName: () => 'admin', runCommand: run, adminCommand: run, fsyncLock: () => run({ fsync: 1, lock: true }), fsyncUnlock: () => run({ fsyncUnlock: 1 }), currentOp: () => run({ currentOp: 1 }), getSiblingDB: name => sibling(connection, name) };
   const ls = folder => { if (!fs.existsSync(folder)) throw new Error(`listFiles: no such directory: ${folder}`); return fs.readdirSync(folder).map(name => `${folder}/${name}`); };
   try {
     evaluate(options.eval, { db, ls, ...helpers }, what => JSON.stringify(what, null, '\t'));
