@@ -148,7 +148,7 @@ through_agent() {
   dotnet build tests/Backup.PortainerRig -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
   dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll agent "$sock" --port 7493 --secret "$BENCH_SECRET" >/dev/null & agent=$!
   dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll sign --secret "$BENCH_SECRET" >"$work/signed" || exit 1
-  curl -sS --insecure --retry 30 --retry-delay 1 --retry-connrefused -o /dev/null "$url/ping" || exit 1
+  curl -s --insecure --retry 30 --retry-delay 1 --retry-connrefused -o /dev/null "$url/ping" || { echo "the agent did not start" >&2; exit 1; }
   get_agent() { curl -sS --fail --insecure --http1.1 -H "@$work/signed" "$url/containers/reader_bench/archive?path=/data/."; }
   n_agent_bare() { get_agent >/dev/null; }
   n_agent() { get_agent | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }

@@ -37,7 +37,8 @@ await using StrictAgent agent = await StrictAgent.StartAsync(new AgentSettings(s
 if (args[0] == "agent")
 {
     Console.WriteLine(agent.Url);
-    await Task.Delay(Timeout.Infinite);
+    await agent.ToldToEndAsync();
+    return 0;
 }
 await using StrictServer server = await StrictServer.StartAsync(new ServerSettings
 {
@@ -47,5 +48,5 @@ await using StrictServer server = await StrictServer.StartAsync(new ServerSettin
     Environments = [new ServerEnvironment(1, "shop", EnvironmentType.Agent, agent.Url)],
 });
 Console.WriteLine(server.Url);
-await Task.Delay(Timeout.Infinite);
+await server.ToldToEndAsync();
 return 0;

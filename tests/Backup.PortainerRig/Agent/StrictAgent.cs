@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Backup.PortainerRig.Agent;
@@ -66,6 +67,9 @@ public sealed class StrictAgent : IAsyncDisposable
         settings.Cluster?.Join(agent);
         return agent;
     }
+
+    /// <summary>Completes when the process is told to end: whoever hosts this took over the signals.</summary>
+    public Task ToldToEndAsync() => _app.WaitForShutdownAsync();
 
     private void Configure(KestrelServerOptions kestrel)
     {

@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Backup.PortainerRig.Server;
@@ -75,6 +76,9 @@ public sealed class StrictServer : IAsyncDisposable
         server.Url = new Uri(address + settings.BasePath);
         return server;
     }
+
+    /// <summary>Completes when the process is told to end: whoever hosts this took over the signals.</summary>
+    public Task ToldToEndAsync() => _app.WaitForShutdownAsync();
 
     private void Configure(KestrelServerOptions kestrel)
     {
