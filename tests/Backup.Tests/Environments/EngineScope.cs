@@ -192,11 +192,26 @@ public sealed class EngineScope : IAsyncDisposable
         return text.Length == 0 ? new JsonObject() : JsonNode.Parse(text)!;
     }
 
+    /// <summary>An engine takes a container that Swarm removed off its list a moment before it lets go of its volumes.</summary>
+    private async Task DeleteVolumeAsync(string name)
+    {
+        for (int left = 100; ; left--)
+            try
+            {
+                await Api.DeleteVolumeAsync(name, default);
+                return;
+            }
+            catch (EngineRefusalException e) when (left > 0 && e.Status == System.Net.HttpStatusCode.Conflict)
+            {
+                await Task.Delay(100);
+            }
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (ContainerItem container in (await Api.ContainersAsync(default)).Where(c => c.Labels?.GetValueOrDefault(Label) == Prefix)) await Api.DeleteContainerAsync(container.Id, default);
         foreach (VolumeAnswer volume in await Api.VolumesAsync(default))
-            if (volume.Name.StartsWith(Prefix, StringComparison.Ordinal)) await Api.DeleteVolumeAsync(volume.Name, default);
+            if (volume.Name.StartsWith(Prefix, StringComparison.Ordinal)) await DeleteVolumeAsync(volume.Name);
         foreach (string image in _images) await Api.Http.DeleteAsync($"images/{Uri.EscapeDataString(image)}?force=1", "clean up after a test", default);
         // Not by Directory.Delete: it cannot remove names that are not UTF-8.
         await HostProcess.RunAsync("rm", ["-rf", "--", .. _folders]);

@@ -4,6 +4,7 @@ using Backup.Environments.Connections;
 using Backup.Policies;
 using Backup.PortainerRig.Agent;
 using Backup.PortainerRig.Server;
+using Backup.Quiescing;
 using Backup.Running;
 using Backup.Tests.Environments;
 using Backup.Tests.Fakes;
@@ -162,6 +163,43 @@ public sealed class SwarmTests(EngineFixture engine) : IAsyncLifetime
         text.ShouldContain("// prod.w1: volumes: ");
         (await _scope.ProgramAsync("--policy", file, "plan", "prod.w1")).Output.ShouldContain(volume);
         await _scope.NothingIsLeftAsync(user);
+    }
+
+    [Fact(Timeout = 120_000)]
+    public async Task What_a_killed_run_left_on_a_node_is_undone_there()
+    {
+        string user = await _scope.UserAsync(await _scope.VolumeAsync("v", "echo 1 > f"));
+        await UseAsync();
+        await _scope.Engine.DockerAsync("pause", user);
+        string name = (await _scope.Engine.DockerAsync("inspect", "-f", "{{.Name}}", user)).TrimStart('/');
+        string startedAt = await _scope.Engine.DockerAsync("inspect", "-f", "{{.State.StartedAt}}", user);
+        await using (UndoJournal journal = await _scope.JournalAsync())
+            journal.Add(new UndoEntry("1", "run", "prod.w1", UndoKind.Unpause, new HeldContainer(user, name, startedAt, null, null, null), null, null, _scope.Context.Now, null));
+        RecoverReport report = await _scope.RecoverAsync();
+        report.Failures.ShouldBeEmpty();
+        report.Actions.ShouldHaveSingleItem().ShouldStartWith("prod.w1: ");
+        await _scope.NothingIsLeftAsync(user);
+    }
+
+    [Fact(Timeout = 120_000)]
+    public async Task A_Swarm_that_does_not_answer_fails_as_a_whole_and_its_nodes_are_not_forgotten()
+    {
+        string volume = await _scope.VolumeAsync("v", "echo 1 > f");
+        JsonNode direct = _scope.Environments[RunningScope.Local]!.DeepClone();
+        await UseAsync();
+        await _scope.RunWellAsync();
+        _scope.Environments["direct"] = direct;
+        await _swarm.EndAsync("m1");
+
+        RunReport report = await _scope.RunAsync();
+        report.Snapshots.ShouldHaveSingleItem().Snapshot.Environment.ShouldBe("direct");
+        RunFailure failure = report.Failures.ShouldHaveSingleItem();
+        (failure.Environment, failure.Volume).ShouldBe((Prod, null));
+        failure.Problem.ShouldContain("the connection was refused");
+        (await _scope.PruneAsync(TimeSpan.FromDays(1))).Failures.ShouldHaveSingleItem().Environment.ShouldBe(Prod, "there are snapshots of its nodes");
+        BackupException e = await Should.ThrowAsync<BackupException>(_scope.RunAsync(default, "prod.w1"));
+        e.Problem.ShouldContain("for which ones \"prod\" stands is not known");
+        await _scope.RestoreWellAsync($"prod.w1/{volume}", to: "direct", name: volume + "_copy");
     }
 
     // ---- lists that cannot be trusted
