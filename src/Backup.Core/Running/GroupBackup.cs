@@ -187,7 +187,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
     private static IEnumerable<ContainerSight> Running(RunScene scene, IReadOnlyList<ContainerSight> now, VolumeStep step) =>
         now.Where(c => c.Running && !c.Helper && scene.Writers.Writes(c.Mounts, step.Source));
 
-    /// <summary>Those that fail leave the list and nothing behind.</summary>
+    /// <summary>Those that fail leave the list; what they made goes meanwhile, and is gone when the group is done.</summary>
     private async Task EachAsync(List<VolumeBackup> volumes, Func<VolumeBackup, Task> work)
     {
         foreach (VolumeBackup volume in volumes.ToArray())
@@ -200,7 +200,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             {
                 scene.Tally.Add(Blame.Failure(scene.Environment.Name, volume.Step.Source.ToString(), e));
                 volumes.Remove(volume);
-                await volume.DisposeAsync();
+                volume.Leave();
             }
         }
     }

@@ -21,6 +21,7 @@ internal sealed record RunScene(
 internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep step) : IAsyncDisposable
 {
     private readonly string _source = step.Source.ToString();
+    private readonly List<Task> _leaving = [];
     private readonly long _started = scene.Context.Time.GetTimestamp();
     private ISourceHandle? _handle;
     private StagedSnapshot? _staged;
@@ -47,16 +48,25 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
     {
         _takenAt = takenAt;
         scene.Context.Events.Report(new RunEvent.VolumeStarted(scene.Environment.Name, _source, step.ExpectedBytes));
-        await TwiceAsync(StageAsync, cancel);
+        await TwiceAsync(StageAsync, async token =>
+        {
+            await DisposeAsync();
+            await StageAsync(token);
+        }, cancel);
     }
 
     /// <summary>Returns as soon as the last byte of the source was taken over; compression and upload may go on.</summary>
-    public Task ReadAsync(CancellationToken cancel) => TwiceAsync(async token =>
+    public Task ReadAsync(CancellationToken cancel) => TwiceAsync(ReadOnceAsync, async token =>
     {
-        if (_staged is null) await StageAsync(token);
-        await using Stream tar = await _handle!.OpenAsync(token);
-        await _staged!.WriteTarAsync(tar, new ByteProgress(scene.Context, scene.Environment.Name, _source, step.ExpectedBytes), token);
+        await StageAgainAsync(token);
+        await ReadOnceAsync(token);
     }, cancel);
+
+    private async Task ReadOnceAsync(CancellationToken cancel)
+    {
+        await using Stream tar = await _handle!.OpenAsync(cancel);
+        await _staged!.WriteTarAsync(tar, new ByteProgress(scene.Context, scene.Environment.Name, _source, step.ExpectedBytes), cancel);
+    }
 
     /// <summary>Finishes the upload. Only after it returns does the snapshot exist.</summary>
     public async Task<MadeSnapshot> CommitAsync(Quiescence held, CancellationToken cancel)
@@ -71,11 +81,18 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
         return made;
     }
 
+    /// <summary>Begins to give up what was made, and waits for nothing: containers may be held.</summary>
+    public void Leave()
+    {
+        if (_staged is { } staged) _leaving.Add(Task.Run(() => staged.DisposeAsync().AsTask()));
+        if (_handle is { } handle) _leaving.Add(Task.Run(() => handle.DisposeAsync().AsTask()));
+        (_staged, _handle) = (null, null);
+    }
+
     public async ValueTask DisposeAsync()
     {
-        if (_staged is not null) await _staged.DisposeAsync();
-        if (_handle is not null) await _handle.DisposeAsync();
-        (_staged, _handle) = (null, null);
+        Leave();
+        await Task.WhenAll(_leaving);
     }
 
     private async Task StageAsync(CancellationToken cancel)
@@ -87,8 +104,18 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
             step.Quiesce.Count > 0 ? scene.Spool : null, cancel);
     }
 
+    /// <summary>While containers are held: a helper is waited for, the store is not.</summary>
+    private async Task StageAgainAsync(CancellationToken cancel)
+    {
+        _id = scene.Context.NewId();
+        StagedSnapshot again = _staged!.Again(_id);
+        Leave();
+        _staged = again;
+        _handle = await scene.Environment.PrepareSourceAsync(step.Source, scene.Facts.RunId, cancel);
+    }
+
     /// <summary>What broke, or proved incomplete, is tried once more from the start; nothing of the first try is kept.</summary>
-    private async Task TwiceAsync(Func<CancellationToken, Task> work, CancellationToken cancel)
+    private async Task TwiceAsync(Func<CancellationToken, Task> work, Func<CancellationToken, Task> again, CancellationToken cancel)
     {
         try
         {
@@ -98,8 +125,7 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
         {
             _tried = true;
             scene.Context.Events.Report(new RunEvent.Warning($"{_source}: {e.Problem} Trying once more.", e.Hint));
-            await DisposeAsync();
-            await work(cancel);
+            await again(cancel);
         }
     }
 }

@@ -62,6 +62,12 @@ public abstract class StagedSnapshot : IAsyncDisposable
     /// <summary>Finishes compression and upload, then writes the manifest. Only after it returns does the snapshot exist.</summary>
     public abstract Task<Snapshot> CommitAsync(SnapshotRecord record, CancellationToken cancel);
 
+    /// <summary>
+    /// The same snapshot, begun once more under another id and at once: its first words with the store are exchanged while its tar is written, so that no
+    /// container is held for them. This one is to be disposed, when there is time for that.
+    /// </summary>
+    public abstract StagedSnapshot Again(string id);
+
     public abstract ValueTask DisposeAsync();
 }
 

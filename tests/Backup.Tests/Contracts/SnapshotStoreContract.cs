@@ -92,6 +92,28 @@ public abstract class SnapshotStoreContract
     }
 
     [Theory(Timeout = Limit)]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_broke_is_begun_again_under_another_id_and_nothing_of_the_first_try_is_kept(bool givenUpToo)
+    {
+        await using var store = Create();
+        SnapshotRecord record = Sample.Record();
+        StagedSnapshot first = await store.BeginAsync(new string('f', 32), record.Environment, record.Source, record.TakenAt, null, 3, null, default);
+        await Should.ThrowAsync<IncompleteTarException>(() => first.WriteTarAsync(new MemoryStream(Sample.Tar()[..700]), null, default));
+        await using (StagedSnapshot again = first.Again(record.Id))
+        {
+            await again.WriteTarAsync(new MemoryStream(Sample.Tar()), null, default);
+            await first.DisposeAsync();
+            if (!givenUpToo) await again.CommitAsync(record, default);
+        }
+        SnapshotList list = await store.ListAsync(null, null, default);
+        list.Damaged.ShouldBeEmpty();
+        list.Snapshots.Select(s => s.Id).ShouldBe(givenUpToo ? [] : [record.Id]);
+        foreach (Snapshot made in list.Snapshots) (await store.VerifyAsync(made, readData: true, null, default)).ShouldBeEmpty();
+        (await store.CollectAsync(TimeSpan.Zero, dryRun: false, default)).ShouldBeEmpty();
+    }
+
+    [Theory(Timeout = Limit)]
     [InlineData("no end mark")]
     [InlineData("inside an entry")]
     [InlineData("inside a header")]

@@ -52,6 +52,9 @@ public sealed class FaultyObjectStore(IObjectStore inner, Func<string, string, F
         get { lock (_lock) return [.. _calls]; }
     }
 
+    /// <summary>Waited for before every call; null = none waits.</summary>
+    public Func<Task>? Gate { get; init; }
+
     /// <summary>How many faults were hit.</summary>
     public int Hits => Volatile.Read(ref _hits);
 
@@ -94,6 +97,7 @@ public sealed class FaultyObjectStore(IObjectStore inner, Func<string, string, F
 
     private async Task<T> Call<T>(string op, string key, Func<Task<T>> call)
     {
+        if (Gate is not null) await Gate();
         Fault? fault;
         lock (_lock)
         {

@@ -5,6 +5,7 @@ using Backup.Running;
 using Backup.Snapshots;
 using Backup.Snapshots.Archive;
 using Backup.Stores;
+using Backup.Streams;
 using Backup.Tests.Environments;
 using Backup.Tests.Fakes;
 
@@ -50,11 +51,12 @@ internal sealed class FakeInstallation : IAsyncDisposable
 
     internal Task<UndoJournal> JournalAsync() => UndoJournal.OpenAsync(_state, Context, TimeSpan.Zero, default);
 
-    internal async Task<RunReport> RunAsync(CancellationToken cancel = default)
+    internal async Task<RunReport> RunAsync(CancellationToken cancel = default, Func<IObjectStore, IObjectStore>? wrap = null, bool spooled = false)
     {
-        await using Backends backends = Open();
+        await using Backends backends = Open(wrap);
         await using UndoJournal journal = await JournalAsync();
-        return await new BackupRun(Context, backends, "test").RunAsync(new RunRequest([], []), journal, cancel);
+        using Spool? spool = spooled ? new Spool(_state, null, Context) : null;
+        return await new BackupRun(Context, backends, "test", spool).RunAsync(new RunRequest([], []), journal, cancel);
     }
 
     internal async Task<RecoverReport> RecoverAsync()

@@ -105,6 +105,31 @@ public sealed class GroupRunTests : IAsyncLifetime
         _world.Objects.Keys.Count.ShouldBe(6, "nothing of the first try is kept");
     }
 
+    [Theory(Timeout = Limit)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task A_read_that_breaks_waits_for_no_word_with_the_store_while_anybody_is_held(int breaks)
+    {
+        _world.Volumes("cart", "db");
+        User("app", "db", "cart");
+        int broken = 0;
+        Engine.Fault = call => call is { Operation: "open", Subject: "cart" } && broken < breaks && ++broken > 0 ? new EnvironmentFault.EndsEarly(600) : null;
+        async Task UntilAllRunAsync()
+        {
+            while (Engine.Containers.Any(c => c.State != "running")) await Task.Delay(10);
+        }
+
+        // Who waits for this store while a container is held waits for ever.
+        RunReport report = await _world.RunAsync(wrap: inner => new FaultyObjectStore(inner, (_, _) => null) { Gate = UntilAllRunAsync }, spooled: true);
+
+        broken.ShouldBe(breaks);
+        report.Failures.Select(f => f.Volume).ShouldBe(breaks == 1 ? [] : ["cart"]);
+        report.Snapshots.Select(s => s.Snapshot.Volume).ShouldBe(breaks == 1 ? ["cart", "db"] : ["db"]);
+        _world.Objects.Keys.Count.ShouldBe(3 * report.Snapshots.Count, "nothing of what broke is kept");
+        _world.Objects.Unfinished.ShouldBeEmpty();
+        AllRun();
+    }
+
     [Fact(Timeout = Limit)]
     public async Task A_volume_that_fails_does_not_take_the_others_with_it()
     {

@@ -64,22 +64,12 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
     {
         Zstd.Require();
         spool?.Prepare();
-        ArchiveKeys keys = ArchiveKeys.Of(environment, source, takenAt, id);
-        if (ArchiveKeys.Parse(keys.Manifest, ArchiveKeys.ManifestExtension) is null) throw new ArgumentException($"not a snapshot id: '{id}'", nameof(id));
+        var draft = new ArchiveDraft(id, environment, source, takenAt, sizeHint, level, spool);
+        if (ArchiveKeys.Parse(draft.Keys.Manifest, ArchiveKeys.ManifestExtension) is null) throw new ArgumentException($"not a snapshot id: '{id}'", nameof(id));
         ArgumentOutOfRangeException.ThrowIfLessThan(level, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(level, 19);
-        ObjectWriter data;
-        try
-        {
-            await WriteMarkerAsync(keys, "making", cancel).ConfigureAwait(false);
-            data = await store.CreateAsync(keys.Data, sizeHint, cancel).ConfigureAwait(false);
-        }
-        catch
-        {
-            await TryDiscardAsync(keys).ConfigureAwait(false);
-            throw;
-        }
-        return new StagedArchive(store, context, keys, data, spool, (id, environment, source, takenAt, level));
+        ObjectWriter data = await draft.BeginAsync(store, context, cancel).ConfigureAwait(false);
+        return new StagedArchive(store, context, draft, _ => Task.FromResult(data));
     }
 
     public async Task<SnapshotReader> OpenAsync(Snapshot snapshot, CancellationToken cancel)
@@ -110,7 +100,7 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
     public async Task RemoveAsync(Snapshot snapshot, CancellationToken cancel)
     {
         ArchiveKeys keys = ArchiveKeys.Of(snapshot);
-        if (await store.HeadAsync(keys.Marker, cancel).ConfigureAwait(false) is null) await WriteMarkerAsync(keys, "removing", cancel).ConfigureAwait(false);
+        if (await store.HeadAsync(keys.Marker, cancel).ConfigureAwait(false) is null) await Marker.WriteAsync(store, keys, "removing", context.Now, cancel).ConfigureAwait(false);
         foreach (string key in (string[])[keys.Manifest, keys.Data, keys.Index, keys.Marker])
             await store.DeleteAsync(key, cancel).ConfigureAwait(false);
     }
@@ -132,24 +122,6 @@ public sealed class ArchiveSnapshotStore(IObjectStore store, RunContext context)
         new ArchiveCollector(store, context).RunAsync(minimumAge, dryRun, cancel);
 
     public Task ProbeAsync(CancellationToken cancel) => ArchiveProbe.RunAsync(store, context, cancel);
-
-    private Task WriteMarkerAsync(ArchiveKeys keys, string runs, CancellationToken cancel) =>
-        store.PutAsync(keys.Marker, ManifestJson.Write(new Marker(Marker.FormatName, 1, context.Now, runs, keys.Owned)), cancel);
-
-    /// <summary>An upload may have begun although its answer was lost; only when that is gone may the marker go.</summary>
-    private async Task TryDiscardAsync(ArchiveKeys keys)
-    {
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(30), context.Time);
-        try
-        {
-            await store.AbortUploadsAsync(keys.Data, deadline.Token).ConfigureAwait(false);
-            await store.DeleteAsync(keys.Marker, deadline.Token).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is BackupException or OperationCanceledException)
-        {
-            context.Events.Report(new RunEvent.Warning($"{keys.Marker} could not be removed: {e.Message}", "The next 'backup prune' collects it."));
-        }
-    }
 
     public ValueTask DisposeAsync() => store.DisposeAsync();
 }

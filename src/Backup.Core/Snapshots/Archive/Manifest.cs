@@ -72,4 +72,7 @@ internal sealed record StoredObject(string Key, long Size, string Sha256, IReadO
 internal sealed record Marker(string Format, int FormatVersion, DateTimeOffset WrittenAt, string Runs, IReadOnlyList<string> Keys)
 {
     internal const string FormatName = "backup-marker";
+
+    internal static Task WriteAsync(IObjectStore store, ArchiveKeys keys, string runs, DateTimeOffset now, CancellationToken cancel) =>
+        store.PutAsync(keys.Marker, ManifestJson.Write(new Marker(FormatName, 1, now, runs, keys.Owned)), cancel);
 }

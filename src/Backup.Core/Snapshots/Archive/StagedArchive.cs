@@ -11,11 +11,9 @@ internal sealed class StagedArchive : StagedSnapshot
 
     private readonly IObjectStore _store;
     private readonly RunContext _context;
+    private readonly ArchiveDraft _draft;
     private readonly ArchiveKeys _keys;
-    private readonly string _id, _environment, _source;
-    private readonly DateTimeOffset _takenAt;
-    private readonly int _level;
-    private readonly ObjectWriter _data;
+    private readonly Task<ObjectWriter> _data;
     private readonly IncrementalHash _tarHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly IndexDraft _index;
     private readonly TarScan _scan;
@@ -28,21 +26,26 @@ internal sealed class StagedArchive : StagedSnapshot
     private long _packed;
     private bool _whole, _committed, _disposed;
 
-    /// <param name="spool">Null = the taking of the tar waits for the store.</param>
-    internal StagedArchive(IObjectStore store, RunContext context, ArchiveKeys keys, ObjectWriter data, Spool? spool,
-        (string Id, string Environment, string Source, DateTimeOffset TakenAt, int Level) facts)
+    /// <param name="begin">Has the first words with the store; cancelled when the archive is given up.</param>
+    internal StagedArchive(IObjectStore store, RunContext context, ArchiveDraft draft, Func<CancellationToken, Task<ObjectWriter>> begin)
     {
-        (_store, _context, _keys, _data) = (store, context, keys, data);
-        (_id, _environment, _source, _takenAt, _level) = facts;
+        (_store, _context, _draft, _keys) = (store, context, draft, draft.Keys);
+        _data = begin(_stop.Token);
         _begun = context.Time.GetTimestamp();
-        _index = new IndexDraft(store, keys.Index, spool);
+        _index = new IndexDraft(store, _keys.Index, draft.Spool);
         _scan = new TarScan(_index.Text.Add, _index.Text.AddGlobalHeader);
-        _lane = new FrameLane(FramePress.Open(FrameBytes, spool), _level, bytes =>
+        _lane = new FrameLane(FramePress.Open(FrameBytes, draft.Spool), draft.Level, bytes =>
         {
             _scan.Push(bytes);
             _tarHash.AppendData(bytes);
             _index.Relieve();
         });
+    }
+
+    public override StagedSnapshot Again(string id)
+    {
+        ArchiveDraft anew = _draft with { Id = id };
+        return new StagedArchive(_store, _context, anew, stop => Task.Run(() => anew.BeginAsync(_store, _context, stop), CancellationToken.None));
     }
 
     public override async Task WriteTarAsync(Stream tar, IProgress<long>? progress, CancellationToken cancel)
@@ -73,11 +76,12 @@ internal sealed class StagedArchive : StagedSnapshot
         try
         {
             long raw = 0;
+            ObjectWriter data = await _data.ConfigureAwait(false);
             while (await _lane.NextAsync(cancel).ConfigureAwait(false) is { } frame)
             {
                 try
                 {
-                    await _data.WriteAsync(frame.Bytes, cancel).ConfigureAwait(false);
+                    await data.WriteAsync(frame.Bytes, cancel).ConfigureAwait(false);
                     _seekTable.Add(frame.Bytes.Span, frame.RawLength);
                     _frames.Add(new FrameSpan(_packed, frame.Length, raw, frame.RawLength, frame.Checksum));
                     _packed += frame.Length;
@@ -89,7 +93,7 @@ internal sealed class StagedArchive : StagedSnapshot
                 }
                 await _index.WriteOnAsync(cancel).ConfigureAwait(false);
             }
-            IReadOnlyList<StoredObject> objects = await FinishObjectsAsync(cancel).ConfigureAwait(false);
+            IReadOnlyList<StoredObject> objects = await FinishObjectsAsync(data, cancel).ConfigureAwait(false);
             _lane.Leave();
             return objects;
         }
@@ -100,10 +104,10 @@ internal sealed class StagedArchive : StagedSnapshot
         }
     }
 
-    private async Task<IReadOnlyList<StoredObject>> FinishObjectsAsync(CancellationToken cancel)
+    private async Task<IReadOnlyList<StoredObject>> FinishObjectsAsync(ObjectWriter writer, CancellationToken cancel)
     {
-        await _data.WriteAsync(_seekTable.ToBytes(), cancel).ConfigureAwait(false);
-        ObjectReceipt data = await _data.CommitAsync(cancel).ConfigureAwait(false);
+        await writer.WriteAsync(_seekTable.ToBytes(), cancel).ConfigureAwait(false);
+        ObjectReceipt data = await writer.CommitAsync(cancel).ConfigureAwait(false);
         if (data.Size != _packed + SeekTable.Size(_frames.Count))
             throw new BackupException($"{_store.Location} took {data.Size} bytes of {_keys.Data} where {_packed + SeekTable.Size(_frames.Count)} were sent.", "Check the store, then run the backup again.");
         ObjectReceipt index = await _index.CommitAsync(_frames, cancel).ConfigureAwait(false);
@@ -113,7 +117,7 @@ internal sealed class StagedArchive : StagedSnapshot
     public override async Task<Snapshot> CommitAsync(SnapshotRecord record, CancellationToken cancel)
     {
         if (!_whole || _committed) throw new InvalidOperationException("only a whole tar can be committed, and only once");
-        if (record.Id != _id || record.Environment != _environment || record.Source != _source || record.TakenAt != _takenAt)
+        if (record.Id != _draft.Id || record.Environment != _draft.Environment || record.Source != _draft.Source || record.TakenAt != _draft.TakenAt)
             throw new ArgumentException("the record is of another snapshot", nameof(record));
 
         IReadOnlyList<StoredObject> objects;
@@ -133,9 +137,9 @@ internal sealed class StagedArchive : StagedSnapshot
             throw new BackupException($"Another prune took this unfinished snapshot for abandoned and collected it ({_keys.Stem}).",
                 "Give prune a minimum age that is longer than the longest backup, then run the backup again.");
         long tarBytes = _frames[^1].RawOffset + _frames[^1].RawLength;
-        var manifest = new Manifest(Manifest.FormatName, Manifest.Version, _id, _environment, _source, _takenAt,
+        var manifest = new Manifest(Manifest.FormatName, Manifest.Version, _draft.Id, _draft.Environment, _draft.Source, _draft.TakenAt,
             new TarFacts(tarBytes, Convert.ToHexStringLower(_tarHash.GetCurrentHash()), _scan.Entries, _scan.Files),
-            new CompressionFacts("zstd-seekable", _level, FrameBytes, _frames.Count),
+            new CompressionFacts("zstd-seekable", _draft.Level, FrameBytes, _frames.Count),
             objects,
             record.Quiesce, record.Volume, record.Consumers, record.Engine, record.ToolVersion, record.RunId)
         {
@@ -173,7 +177,8 @@ internal sealed class StagedArchive : StagedSnapshot
         _lane.Fail(new ObjectDisposedException(nameof(StagedArchive)));
         if (_draining is not null) await _draining.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default).ConfigureAwait(false);
         await _lane.DisposeAsync().ConfigureAwait(false);
-        await _data.DisposeAsync().ConfigureAwait(false);
+        await ((Task)_data).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (_data.IsCompletedSuccessfully) await _data.Result.DisposeAsync().ConfigureAwait(false);
         await _index.DisposeAsync().ConfigureAwait(false);
         _tarHash.Dispose();
         _stop.Dispose();
