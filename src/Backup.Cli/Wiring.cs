@@ -26,23 +26,19 @@ internal sealed record Wiring(
 
     public Backends Backends(RunContext context, Policy policy, string stateDirectory) => new(
         policy, e => Environment(e.Name, e.Connect, stateDirectory, context), s => Store(s, context),
-        (entry, others, cancel) => entry.IsTemplate ? ExpandAsync(entry, others, stateDirectory, context, cancel) : NodesAsync(entry, others, stateDirectory, context, cancel));
+        (entry, others, cancel) => entry.IsTemplate ? ExpandAsync(entry, others, context, cancel) : NodesAsync(entry, others, stateDirectory, context, cancel));
 
-    private async Task<IReadOnlyList<EnvironmentPolicy>> ExpandAsync(
-        EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, string stateDirectory, RunContext context, CancellationToken cancel)
+    private async Task<IReadOnlyList<EnvironmentPolicy>> ExpandAsync(EnvironmentPolicy template, IReadOnlyList<EnvironmentPolicy> others, RunContext context, CancellationToken cancel)
     {
-        IReadOnlyList<EnvironmentPolicy> expanded;
         try
         {
-            expanded = TemplateExpansion.Expand(template, await Listing(template.Name, (PortainerConnectPolicy)template.Connect, context, cancel), others, context);
+            return TemplateExpansion.Expand(template, await Listing(template.Name, (PortainerConnectPolicy)template.Connect, context, cancel), others, context);
         }
         catch (EnvironmentException)
         {
             // The other environments are to be backed up all the same; whoever opens this one is told why.
             return [template with { Silent = true }];
         }
-        IReadOnlyList<EnvironmentPolicy>[] nodes = await Task.WhenAll(expanded.Select(e => NodesAsync(e, [.. others, .. expanded], stateDirectory, context, cancel)));
-        return [.. nodes.SelectMany(n => n)];
     }
 
     /// <summary>What stands for an environment that may be a Swarm; itself where it is none.</summary>

@@ -48,6 +48,7 @@ public static class PolicyTemplate
     {
         string zone = timeZone ?? (TimeZoneInfo.Local.HasIanaId ? TimeZoneInfo.Local.Id : "UTC");
         string what = found is [{ IsSwarm: false, Nodes: [{ Inventory.Engine: { } engine }] }] ? $"{Plain(engine.HostName)} (Docker {Plain(engine.Version)})"
+            : found is [{ IsSwarm: true } swarm] ? $"a Swarm of {swarm.Nodes.Count} nodes"
             : found is [{ } only] ? Plain(only.Name) : $"{found.Count} environments";
         return $$"""
             // What is backed up, where to, when, and what is kept. Written by `backup init` for {{what}}.

@@ -14,15 +14,15 @@ public sealed class Backends(
     Backends.Expand? expand = null) : IAsyncDisposable
 {
     /// <summary>
-    /// What stands now in the place of an entry that may stand for several: all environments of a Portainer, all nodes of a Swarm. The entry itself where
-    /// it is one; the entry itself, silent, where nobody answers.
+    /// What stands now in the place of one that may stand for several: all environments of a Portainer, all nodes of a Swarm. Itself where it is one;
+    /// itself, silent, where nobody answers.
     /// </summary>
     /// <param name="others">Environments whose names are taken.</param>
-    public delegate Task<IReadOnlyList<EnvironmentPolicy>> Expand(EnvironmentPolicy entry, IReadOnlyList<EnvironmentPolicy> others, CancellationToken cancel);
+    public delegate Task<IReadOnlyList<EnvironmentPolicy>> Expand(EnvironmentPolicy environment, IReadOnlyList<EnvironmentPolicy> others, CancellationToken cancel);
 
     private readonly SemaphoreSlim _expanding = new(1, 1);
 
-    /// <summary>By the name of the policy's entry: what stands for it, once that was asked.</summary>
+    /// <summary>By name: what stands in its place, once that was asked.</summary>
     private readonly ConcurrentDictionary<string, IReadOnlyList<EnvironmentPolicy>> _expanded = new(StringComparer.Ordinal);
 
     private readonly ConcurrentDictionary<string, Lazy<IEnvironment>> _environments = new(StringComparer.Ordinal);
@@ -45,12 +45,13 @@ public sealed class Backends(
         var selected = new List<EnvironmentPolicy>();
         foreach (string name in names)
         {
-            if (Entry(name) is not null) await ExpandAsync(e => e.Name == name || Entry(name)!.IsTemplate && e.IsTemplate, cancel);
+            if (Entry(name) is { IsTemplate: false }) await ExpandAsync(e => e.Name == name, cancel);
+            else if (Entry(name) is not null) await ExpandAsync(e => e.IsTemplate || e.Template == name, cancel);
             else
             {
-                // A node's name tells of what; any other can only come out of a template, and may be that of a Swarm there.
+                // A node's name tells of what; any other can only come out of a template, and may be that of a Swarm there, or of a node of one.
                 await ExpandAsync(e => EnvironmentNames.CanBeNode(e, name), cancel);
-                if (!Known.Any(e => e.Name == name)) await ExpandAsync(e => e.IsTemplate, cancel);
+                if (!Known.Any(e => e.Name == name)) await ExpandAsync(e => e.IsTemplate || e.Name == name || EnvironmentNames.CanBeNode(e, name), cancel);
             }
             selected.AddRange(Of(name));
         }
@@ -59,9 +60,11 @@ public sealed class Backends(
 
     private EnvironmentPolicy? Entry(string name) => policy.Environments.FirstOrDefault(e => e.Name == name);
 
-    /// <summary>What stands for each entry, as far as it was asked; templates last, whose names give way to others.</summary>
-    private IEnumerable<EnvironmentPolicy> Known =>
-        policy.Environments.OrderBy(e => e.IsTemplate).SelectMany(e => _expanded.TryGetValue(e.Name, out IReadOnlyList<EnvironmentPolicy>? several) ? several : [e]);
+    /// <summary>The policy's environments, or what stands in their place as far as it was asked; templates last, whose names give way to others.</summary>
+    private IEnumerable<EnvironmentPolicy> Known => policy.Environments.OrderBy(e => e.IsTemplate).SelectMany(StandingFor);
+
+    private IEnumerable<EnvironmentPolicy> StandingFor(EnvironmentPolicy one) =>
+        _expanded.TryGetValue(one.Name, out IReadOnlyList<EnvironmentPolicy>? several) ? several.SelectMany(s => s.Name == one.Name ? [s] : StandingFor(s)) : [one];
 
     /// <summary>The environment of this name, or all that it stands for.</summary>
     private IReadOnlyList<EnvironmentPolicy> Of(string name)
@@ -71,16 +74,18 @@ public sealed class Backends(
         return several.Length > 0 || Entry(name) is not null ? several : [PolicyOf(name)];
     }
 
+    /// <summary>Asks only for those that are wanted: who does not answer takes the time of all that wait for it.</summary>
     private async Task ExpandAsync(Func<EnvironmentPolicy, bool> wanted, CancellationToken cancel)
     {
         await _expanding.WaitAsync(cancel);
         try
         {
-            EnvironmentPolicy[] entries = [.. policy.Environments.Where(e => e.MayBeSeveral && !_expanded.ContainsKey(e.Name) && wanted(e))];
-            await Task.WhenAll(entries.Where(e => !e.IsTemplate).Select(async e => _expanded[e.Name] = await expand!(e, policy.Environments, cancel)));
             // One after the other: each may have what another has, and the first gets the name.
-            foreach (EnvironmentPolicy template in entries.Where(e => e.IsTemplate))
-                _expanded[template.Name] = await expand!(template, [.. policy.Environments.Where(e => !e.IsTemplate), .. Known.Where(e => e.Template is not null && Entry(e.Template)!.IsTemplate)], cancel);
+            foreach (EnvironmentPolicy template in policy.Environments.Where(e => e.IsTemplate && !_expanded.ContainsKey(e.Name) && wanted(e)))
+                _expanded[template.Name] = await expand!(template, [.. policy.Environments.Where(e => !e.IsTemplate), .. Known.Where(e => e.Template is { } of && Entry(of)!.IsTemplate)], cancel);
+            EnvironmentPolicy[] others = [.. policy.Environments, .. Known.Where(e => e.Template is not null)];
+            EnvironmentPolicy[] swarms = [.. Known.Where(e => e is { MayBeSeveral: true, IsTemplate: false } && !_expanded.ContainsKey(e.Name) && wanted(e))];
+            await Task.WhenAll(swarms.Select(async e => _expanded[e.Name] = await expand!(e, others, cancel)));
         }
         finally
         {
@@ -99,13 +104,22 @@ public sealed class Backends(
         if (Known.FirstOrDefault(e => e.Name == name) is { } one) return one;
         string[] several = [.. Known.Where(e => e.Template == name || e.Swarm == name).Select(e => e.Name)];
         if (several.Length > 0)
-            throw new BackupException($"\"{name}\" stands for {several.Length} environments.", $"Name one of them: {string.Join(", ", several)}.", FailureKind.Usage);
+            throw new BackupException($"\"{name}\" stands for others, and one is needed.", $"Name it: {string.Join(", ", several)}.", FailureKind.Usage);
         if (Known.FirstOrDefault(e => e.Silent && (e.IsTemplate || EnvironmentNames.CanBeNode(e, name))) is { } silent)
             throw new BackupException($"There is no environment \"{name}\" in {policy.Path}, and for which ones \"{silent.Name}\" stands is not known: its Portainer does not answer.",
                 $"`backup check {silent.Name}` says why.");
         throw new BackupException($"There is no environment \"{name}\" in {policy.Path}.", $"It has: {string.Join(", ", Known.Select(e => e.Name))}.", FailureKind.NotFound);
     }
 
+    /// <summary>The environment of this name, after whoever may stand for it was asked.</summary>
+    /// <exception cref="BackupException">As for <see cref="SelectAsync"/> and <see cref="PolicyOf"/>.</exception>
+    public async Task<IEnvironment> EnvironmentAsync(string name, CancellationToken cancel)
+    {
+        _ = await SelectAsync([name], cancel);
+        return Environment(name);
+    }
+
+    /// <summary>One that was selected.</summary>
     public IEnvironment Environment(string name) =>
         _environments.GetOrAdd(name, n => new Lazy<IEnvironment>(() => openEnvironment(PolicyOf(n)))).Value;
 

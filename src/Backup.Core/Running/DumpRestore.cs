@@ -33,7 +33,7 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
             throw new BackupException($"A dump of {dump.Preset} cannot be loaded into a running server.", method.LoadByHand);
 
         string name = request.ToEnvironment ?? snapshot.Environment;
-        IEnvironment environment = backends.Environment(name);
+        IEnvironment environment = await backends.EnvironmentAsync(name, cancel);
         Inventory inventory = await environment.InspectAsync(cancel);
         ContainerFacts container = Find(inventory, request, snapshot, reader.Record, name);
         PresetOptions options = Options(dump);

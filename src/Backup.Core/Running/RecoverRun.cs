@@ -36,8 +36,7 @@ public sealed class RecoverRun(RunContext context, Backends backends)
             }
             try
             {
-                _ = await backends.SelectAsync([entry.Environment], cancel);
-                Undone done = await Undoing.UndoAsync(entry, backends.Environment(entry.Environment), context, cancel);
+                Undone done = await Undoing.UndoAsync(entry, await backends.EnvironmentAsync(entry.Environment, cancel), context, cancel);
                 actions.Add($"{entry.Environment}: {done.Text}");
                 journal.Done(entry);
             }

@@ -38,9 +38,10 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
         RestoreRequest request, Snapshot snapshot, SnapshotReader reader, IReadOnlyList<FileEntry>? entries, long files, long bytes, CancellationToken cancel)
     {
         string name = request.ToEnvironment ?? snapshot.Environment;
+        IEnvironment environment;
         try
         {
-            _ = await backends.SelectAsync([name], cancel);
+            environment = await backends.EnvironmentAsync(name, cancel);
         }
         catch (BackupException e) when (e.Kind == FailureKind.NotFound && request.ToEnvironment is null)
         {
@@ -48,7 +49,6 @@ internal sealed class RestorePlanner(RunContext context, Backends backends, Undo
                 $"Say where it goes: --to {backends.Policy.Environments.FirstOrDefault()?.Name ?? "ENV"}, or --output DIR.", FailureKind.NotFound, e);
         }
 
-        IEnvironment environment = backends.Environment(name);
         SourceRef target = SourceRef.Parse(request.AsVolume ?? snapshot.Volume);
         Inventory inventory = await environment.InspectAsync(cancel);
         string probe = context.NewId();

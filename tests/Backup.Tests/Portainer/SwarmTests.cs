@@ -151,6 +151,9 @@ public sealed class SwarmTests(EngineFixture engine) : IAsyncLifetime
         report.Snapshots.Select(s => (s.Snapshot.Environment, s.Snapshot.Consistency)).ShouldBe([("lone", "pause"), ("prod.m1", "none"), ("prod.w1", "stop")], ignoreOrder: true);
         (await _scope.RunAsync(default, "prod")).Snapshots.Select(s => s.Snapshot.Environment).ShouldBe(["prod.m1", "prod.w1"]);
         (await _scope.RunAsync(default, "prod.w1")).Snapshots.ShouldHaveSingleItem();
+        int asked = _server.Requests.Count(AsksProd);
+        (await _scope.RunAsync(default, "lone")).Snapshots.ShouldHaveSingleItem();
+        _server.Requests.Count(AsksProd).ShouldBe(asked, "who is not meant is not waited for");
         await _scope.RestoreWellAsync($"prod.w1/{volume}", to: "prod.m1", name: volume + "_copy");
         _server.Records.All.Where(r => r.Kind == "container").ShouldBeEmpty("helpers are removed by their id");
 
@@ -163,6 +166,8 @@ public sealed class SwarmTests(EngineFixture engine) : IAsyncLifetime
         text.ShouldContain("// prod.w1: volumes: ");
         (await _scope.ProgramAsync("--policy", file, "plan", "prod.w1")).Output.ShouldContain(volume);
         await _scope.NothingIsLeftAsync(user);
+
+        static bool AsksProd(AgentRequest request) => request.Target.StartsWith("/api/endpoints/1/", StringComparison.Ordinal);
     }
 
     [Fact(Timeout = 120_000)]
@@ -200,6 +205,13 @@ public sealed class SwarmTests(EngineFixture engine) : IAsyncLifetime
         BackupException e = await Should.ThrowAsync<BackupException>(_scope.RunAsync(default, "prod.w1"));
         e.Problem.ShouldContain("for which ones \"prod\" stands is not known");
         await _scope.RestoreWellAsync($"prod.w1/{volume}", to: "direct", name: volume + "_copy");
+    }
+
+    [Fact(Timeout = 60_000)]
+    public async Task Retention_needs_no_agent_where_no_snapshot_is_of_a_node()
+    {
+        Entry(new JsonObject { ["type"] = "portainer-agent", ["url"] = "https://127.0.0.1:1", ["secret"] = KeyFile("s") });
+        (await _scope.PruneAsync(TimeSpan.FromDays(1))).Failures.ShouldBeEmpty();
     }
 
     // ---- lists that cannot be trusted
