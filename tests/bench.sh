@@ -87,6 +87,7 @@ rss() { /usr/bin/time -f '%M' -o "$work/rss" "$@" >/dev/null 2>"$work/err" || { 
 dotnet build tests/Backup.Benchmarks -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
 tools=tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll
 
+cold() { sync; echo 3 >/proc/sys/vm/drop_caches; } # as a volume is that nobody read lately
 held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is ended as soon as it is back, for the upload may take long
   local run
   fresh
@@ -106,6 +107,7 @@ downtime() {
     /bin/sh -c 'while :; do date >/v/now; sleep 0.2; done' >/dev/null || exit 1
   sed 's/"quiesce": "none"/"quiesce": "pause"/' "$BACKUP_POLICY" >"$work/held.json"
   sed 's/:7491/:7492/' "$work/held.json" >"$work/held-slow.json"
+  sed 's/"quiesce": "pause"/"quiesce": "pause", "warmUp": false/' "$work/held.json" >"$work/held-unwarmed.json"
   dotnet $tools throttle 7492 7491 1000000 & throttle=$!
   sleep 1
   n_held() { get downtime >/dev/null; }
@@ -123,14 +125,23 @@ downtime() {
       esac
     done
   done
+  # Each beside a bare read of the same kind, which tells what the wait for the disk is.
+  for ((i = 0; i < pairs; i++)); do
+    cold; bare=$(seconds n_held) || exit 1; echo "$bare" >>"$work/held.cold"
+    cold; note held.warmed "$(held "$work/held.json" disk)" "$bare"
+    cold; note held.unwarmed "$(held "$work/held-unwarmed.json" disk)" "$bare"
+  done
   note held.peer "$(seconds n_slow)" "$(median <"$work/held.bare")"
-  echo "downtime of a container, volume of $held_mb MB, $(nproc) cores, medians of $pairs (the last row: one)"
+  echo "downtime of a container, volume of $held_mb MB, $(nproc) cores, medians of $pairs (of the way through rclone: one)"
   printf '  %-56s %7d ms\n' "bare read of the endpoint, nobody held" "$(median <"$work/held.bare")"
   row "ours, pause, into a directory" held.disk
   row "ours, pause, to S3" held.s3
   row "ours, pause, to S3 behind an uplink of 1 MB/s" held.slow
   row "native: stop, curl | zstd > file, start" held.file
   row "native: stop, curl | zstd | rclone at 1 MB/s, start" held.peer
+  printf '  %-56s %7d ms\n' "bare read, nothing of it in memory" "$(median <"$work/held.cold")"
+  row "ours, pause, nothing of it in memory" held.warmed
+  row "  the same with \"warmUp\": false" held.unwarmed
   echo "  peak memory of the backup to S3 behind 1 MB/s: $(rss "$backup" --policy "$work/held-slow.json" -q run s3 --volume downtime)"
   kill $throttle; wait $throttle 2>/dev/null
   docker rm -f writer reader_downtime >/dev/null; docker volume rm downtime >/dev/null

@@ -33,7 +33,7 @@ internal sealed record HookJson(IReadOnlyList<string>? Before, IReadOnlyList<str
 /// <param name="Volumes">One point in time; their details stand in the environment's list.</param>
 internal sealed record GroupPlanJson(
     string Group, string Why, IReadOnlyList<string> Volumes, IReadOnlyList<HeldJson> Quiesce, double? MaxDowntimeSeconds,
-    double? ExpectedDowntimeSeconds, string? ExpectedDowntimeSource, long? ExpectedSpoolBytes);
+    double? ExpectedDowntimeSeconds, string? ExpectedDowntimeSource, long? ExpectedSpoolBytes, IReadOnlyList<string> WarmedUp);
 
 internal sealed record VolumePlanJson(
     string Volume, string Store, string Consistency, string? Note, long? ExpectedBytes, string ExpectedSource,

@@ -39,7 +39,7 @@ internal static class JsonShaping
 
     public static GroupPlanJson Shape(GroupStep g) =>
         new(g.Name, g.Why, [.. g.Volumes.Select(v => v.Source.ToString())], [.. g.Quiesce.Select(Shape)],
-            g.MaxDowntime?.TotalSeconds, g.Expected?.Seconds, g.Expected?.Source, g.Spool?.Bytes);
+            g.MaxDowntime?.TotalSeconds, g.Expected?.Seconds, g.Expected?.Source, g.Spool?.Bytes, [.. g.WarmedUp.Select(v => v.Source.ToString())]);
 
     public static EnvironmentPlanJson Shape(EnvironmentPlan e) => new(
         e.Plan.Environment,

@@ -23,6 +23,7 @@ internal static class PlanText
                 if (group.Volumes.Count > 1) writer.WriteLine($"  group {Text.Plain(group.Name)}: one point in time ({Text.Plain(group.Why)})");
                 foreach (VolumeStep step in group.Volumes) Volume(writer, ++number, step);
                 if (group.Quiesce.Count > 0) writer.WriteLine($"        down    {Downtime(group)}");
+                if (group.WarmedUp.Any()) writer.WriteLine("        warm    read once before that, as far as memory goes, so that the disk is not waited for");
                 if (group.Spool is { Bytes: >= WorthAWord } spool) writer.WriteLine($"        spool   {(spool.AtLeast ? "at least" : "up to")} {Text.Size(spool.Bytes)} may wait there for the store");
             }
             foreach (SourceRef missing in plan.Missing)

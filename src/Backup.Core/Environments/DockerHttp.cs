@@ -23,7 +23,7 @@ internal sealed class DockerHttp(string environment, DockerConnection connection
     private readonly HttpMessageInvoker _http = new(connection.Handler);
     private readonly HttpMessageInvoker? _blocking = connection.Blocking is null ? null : new(connection.Blocking);
     private readonly SemaphoreSlim _negotiating = new(1, 1);
-    private Route? _route = connection.Gateway is null ? new Route(connection.BaseAddress) : null;
+    private Route? _route = connection.Gateway is null ? new Route(connection.BaseAddress) { Local = connection.Local } : null;
     private Version? _version;
     private TunnelKeeper? _keeper;
     private long _lastRequest;

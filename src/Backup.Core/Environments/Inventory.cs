@@ -6,6 +6,9 @@ public sealed record Inventory(EngineFacts Engine, IReadOnlyList<VolumeFacts> Vo
     /// <summary>What the way to the engine leads through, for people, such as "through Portainer agent 2.23.0"; empty = nothing.</summary>
     public string Through { get; init; } = "";
 
+    /// <summary>The engine is on this host.</summary>
+    public bool Local { get; init; }
+
     /// <summary>What may be missing from these facts, and other things to know before they are used.</summary>
     public IReadOnlyList<Remark> Remarks { get; init; } = [];
 

@@ -32,6 +32,7 @@ internal sealed class InventoryReader(DockerApi api, SwarmServices services)
         {
             Through = route.Through,
             Swarm = swarm,
+            Local = route.Local,
             Remarks = hidden == 0 ? route.Remarks
                 : [.. route.Remarks, new Remark($"Portainer hides {hidden} of the engine's containers from this API key: volumes that they use look unused, and are read while they write",
                     "Use the API key of an administrator, and remove the labels under Settings, Hidden containers, in Portainer; or reach the engine another way.")],

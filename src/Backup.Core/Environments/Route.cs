@@ -17,6 +17,9 @@ internal sealed partial record Route(Uri BaseAddress)
     /// <summary>For people: what the way leads through; empty = nothing.</summary>
     internal string Through { get; init; } = "";
 
+    /// <summary>The engine is on this host: what it reads stays in this host's memory for a while, and costs no traffic.</summary>
+    internal bool Local { get; init; }
+
     internal TransferLimits Limits { get; init; } = TransferLimits.None;
 
     /// <summary>What is wrong with the way itself.</summary>

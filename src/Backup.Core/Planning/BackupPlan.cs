@@ -71,6 +71,12 @@ public sealed record GroupStep(string Name, string Why, IReadOnlyList<VolumeStep
     /// <summary>The sources that are read while containers are held.</summary>
     public IEnumerable<VolumeStep> Held => Volumes.Where(v => v.Quiesce.Count > 0);
 
+    /// <summary>The engine is on this host.</summary>
+    public bool Local { get; init; }
+
+    /// <summary>Those of them that are read once before.</summary>
+    public IEnumerable<VolumeStep> WarmedUp => Local ? Held.Where(v => v.Policy.Downtime.WarmUp) : [];
+
     /// <summary>The smallest of its volumes' own; null = the containers are held for as long as the read takes.</summary>
     public TimeSpan? MaxDowntime => Held.Min(v => v.Policy.Downtime.Max);
 

@@ -37,7 +37,7 @@ public static class Planner
             Ask(quiescing, step, asks, refused);
         }
 
-        IReadOnlyList<GroupStep> groups = [.. Grouping.Of(asks, policy).Select(quiescing.Plan).Select(g => g with { Expected = history.Downtime(g), Spool = SpoolForecast.Of(g, history) })];
+        IReadOnlyList<GroupStep> groups = [.. Grouping.Of(asks, policy).Select(quiescing.Plan).Select(g => g with { Local = inventory.Local, Expected = history.Downtime(g), Spool = SpoolForecast.Of(g, history) })];
         WarnOfDowntime(groups, warnings);
         IEnumerable<SkippedSource> unwanted = dumps.Volumes.Selected.Except(wanted).Select(s => new SkippedSource(s, "--volume leaves it out"));
         return new BackupPlan(policy.Name, inventory.Engine, groups, [.. dumps.Volumes.Skipped.Concat(unwanted).OrderBy(s => s.Source)], warnings)
@@ -63,7 +63,7 @@ public static class Planner
             {
                 Facts = Facts(step.Source, inventory) ?? step.Facts, Consumers = Consumers(step.Source, inventory), Quiesce = [], Note = null,
             }, asks, refused);
-        return new GroupAgain(quiescing.Plan(new AskedGroup(group.Name, group.Why, asks)) with { Expected = group.Expected, Spool = group.Spool }, refused, asked.Open);
+        return new GroupAgain(quiescing.Plan(new AskedGroup(group.Name, group.Why, asks)) with { Local = inventory.Local, Expected = group.Expected, Spool = group.Spool }, refused, asked.Open);
     }
 
     private static void Ask(QuiescePlanner quiescing, VolumeStep step, List<VolumeAsk> asks, List<RefusedSource> refused)

@@ -177,7 +177,11 @@ public sealed record VolumePolicy(string Store, QuiescePolicy Quiesce, int Compr
 /// <param name="Max">How long containers may be held for the volume; null = as long as it takes.</param>
 /// <param name="Keep">What could not be read within that time is kept all the same, as inconsistent; else it fails.</param>
 /// <param name="Health">How long a container may take to be healthy again after it came back.</param>
-public sealed record DowntimePolicy(TimeSpan? Max, bool Keep, TimeSpan Health);
+public sealed record DowntimePolicy(TimeSpan? Max, bool Keep, TimeSpan Health)
+{
+    /// <summary>The volume is read once before anybody is held, where the engine is on this host.</summary>
+    public bool WarmUp { get; init; } = true;
+}
 
 /// <summary>The same as somebody wrote it; null fields say nothing.</summary>
 /// <param name="Max"><see cref="Timeout.InfiniteTimeSpan"/> = as long as it takes.</param>
@@ -185,9 +189,14 @@ public sealed record DowntimeRule(TimeSpan? Max, bool? Keep, TimeSpan? Health)
 {
     public static DowntimeRule None { get; } = new(null, null, null);
 
+    public bool? WarmUp { get; init; }
+
     /// <summary>What this says, and where it says nothing, what was said before.</summary>
     public DowntimePolicy Over(DowntimePolicy general) => new(
-        Max is null ? general.Max : Max == Timeout.InfiniteTimeSpan ? null : Max, Keep ?? general.Keep, Health ?? general.Health);
+        Max is null ? general.Max : Max == Timeout.InfiniteTimeSpan ? null : Max, Keep ?? general.Keep, Health ?? general.Health)
+    {
+        WarmUp = WarmUp ?? general.WarmUp,
+    };
 }
 
 /// <summary>An override for volumes that match a pattern; null fields say nothing.</summary>

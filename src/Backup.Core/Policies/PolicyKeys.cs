@@ -12,20 +12,20 @@ internal static class PolicyKeys
         "partSize", "storageClass", "caFile",
     ];
     internal static readonly string[] Defaults =
-        ["store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
+        ["store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "warmUp", "compression", "retention"];
     internal static readonly string[] Environment =
     [
         "connect", "volumes", "grouping", "groups", "store", "schedule", "timeZone", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout",
-        "compression", "retention", "rules", "overrides",
+        "warmUp", "compression", "retention", "rules", "overrides",
     ];
     internal static readonly string[] Override =
     [
-        "volumes", "grouping", "groups", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention", "rules",
+        "volumes", "grouping", "groups", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "warmUp", "compression", "retention", "rules",
     ];
     /// <summary>What an override cannot have, although the entry around it can.</summary>
     internal static readonly string[] Times = ["schedule", "timeZone"];
     internal static readonly string[] Rule =
-        ["volume", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "compression", "retention"];
+        ["volume", "store", "quiesce", "maxDowntime", "whenExceeded", "healthTimeout", "warmUp", "compression", "retention"];
     internal static readonly string[] DockerConnect = ["type", "url", "tls"];
     internal static readonly string[] PortainerAgentConnect = ["type", "url", "secret", "key", "pair", "limits"];
     internal static readonly string[] PortainerConnect = ["type", "url", "apiKey", "environment", "tls", "limits"];

@@ -36,7 +36,10 @@ internal sealed class SettingsReader
         Downtime = new DowntimeRule(
             section["maxDowntime"] is { } max ? MaxDowntime(max) : null,
             section["whenExceeded"]?.Choice(PolicyKeys.WhenExceeded),
-            section["healthTimeout"] is { } health ? Limit(health, TimeSpan.Zero, "Write 60s or 5m; 0s does not wait, one hour at most.") : null),
+            section["healthTimeout"] is { } health ? Limit(health, TimeSpan.Zero, "Write 60s or 5m; 0s does not wait, one hour at most.") : null)
+        {
+            WarmUp = section["warmUp"]?.YesOrNo(),
+        },
     };
 
     /// <summary><c>"none"</c> lifts an inherited limit.</summary>

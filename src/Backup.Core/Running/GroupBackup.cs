@@ -75,6 +75,7 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             DateTimeOffset takenAt = scene.Context.Now;
             await EachAsync(good, volume => volume.BeginAsync(takenAt, cancel));
             if (good.Count == 0) return;
+            await WarmUpAsync(good, cancel);
             await ReadAsync(good, quiesce, held, cancel);
             await EachAsync(good, async volume => made.Add(await volume.CommitAsync(held, cancel)));
             // The uploads are done; who was started again had that long to become healthy.
@@ -86,6 +87,16 @@ internal sealed class GroupBackup(RunScene scene, Backends backends, GroupStep g
             foreach (ReleaseFailure failure in held.Failures)
                 scene.Tally.Add(new RunFailure(scene.Environment.Name, null, failure.Problem, failure.Hint, "quiesce", NeedsPerson: true));
             foreach (VolumeBackup volume in all) await volume.DisposeAsync();
+        }
+    }
+
+    private async Task WarmUpAsync(IEnumerable<VolumeBackup> volumes, CancellationToken cancel)
+    {
+        long room = WarmUp.Room();
+        foreach (VolumeBackup volume in volumes.Where(v => group.WarmedUp.Contains(v.Step)))
+        {
+            if (room <= 0) return;
+            room -= await volume.WarmUpAsync(room, cancel);
         }
     }
 

@@ -55,6 +55,22 @@ internal sealed class VolumeBackup(RunScene scene, Backends backends, VolumeStep
         }, cancel);
     }
 
+    /// <summary>See <see cref="WarmUp"/>. What goes wrong here the read itself will meet, and tell.</summary>
+    /// <param name="most">Bytes.</param>
+    /// <returns>Bytes.</returns>
+    public async Task<long> WarmUpAsync(long most, CancellationToken cancel)
+    {
+        try
+        {
+            await using Stream tar = await _handle!.OpenAsync(cancel);
+            return await WarmUp.ReadAsync(tar, most, cancel);
+        }
+        catch (EnvironmentException)
+        {
+            return 0;
+        }
+    }
+
     /// <summary>Returns as soon as the last byte of the source was taken over; compression and upload may go on.</summary>
     public Task ReadAsync(CancellationToken cancel) => TwiceAsync(ReadOnceAsync, async token =>
     {

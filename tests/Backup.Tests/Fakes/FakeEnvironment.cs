@@ -90,6 +90,9 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
     /// <summary>An image with a shell and rm is on the host.</summary>
     public bool HasShellImage { get; set; }
 
+    /// <summary>The engine claims to be on this host.</summary>
+    public bool Local { get; set; }
+
     public EngineFacts Engine { get; set; } = new("FAKE:ID", "fakehost", "20.10.24", "1.41", "Fake Linux", "x86_64");
 
     /// <summary>Every call so far, also those that failed.</summary>
@@ -204,6 +207,7 @@ public sealed class FakeEnvironment(string name, RunContext context) : IEnvironm
         new Inventory(Engine, [.. _sources.Values.Select(s => s.Facts).OfType<VolumeFacts>().OrderBy(v => v.Name, StringComparer.Ordinal)],
             [.. _containers.Values.ToArray().Select(Known).Concat(_helpers.Select(HelperFacts)).OrderBy(c => c.Name, StringComparer.Ordinal)])
         {
+            Local = Local,
             Swarm = !_containers.Values.Any(c => c.SwarmTask) ? null
                 : SwarmManager ? new SwarmFacts(SwarmNodes, [.. _services.Select(s => Facts(s.Key, s.Value))]) : new SwarmFacts(null, [], "this node is not a manager of the swarm"),
         });

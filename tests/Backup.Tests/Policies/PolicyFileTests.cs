@@ -436,14 +436,14 @@ public sealed class PolicyFileTests
             { "stores": { "disk": { "type": "directory", "path": "/b" } },
               "defaults": { "maxDowntime": "1m", "healthTimeout": "10s" },
               "environments": { "e": {
-                "connect": "unix:///s", "whenExceeded": "keep", "grouping": "volume", "groups": { "shop": ["db*", "bind:/srv"], "rest": ["*"] },
-                "rules": [ { "volume": "db*", "maxDowntime": "none" }, { "volume": "db_main", "maxDowntime": "5s", "whenExceeded": "fail" }, { "volume": "x", "healthTimeout": "0s" } ] } } }
+                "connect": "unix:///s", "whenExceeded": "keep", "warmUp": false, "grouping": "volume", "groups": { "shop": ["db*", "bind:/srv"], "rest": ["*"] },
+                "rules": [ { "volume": "db*", "maxDowntime": "none" }, { "volume": "db_main", "maxDowntime": "5s", "whenExceeded": "fail", "warmUp": true }, { "volume": "x", "healthTimeout": "0s" } ] } } }
             """).Environments.Single();
         e.Grouping.ShouldBe(VolumeGrouping.Volume);
         e.Groups.Select(g => $"{g.Name}: {string.Join(' ', g.Volumes)}").ShouldBe(["shop: db* bind:/srv", "rest: *"]);
         DowntimePolicy Of(string volume) => e.For(Backup.Environments.SourceRef.Volume(volume)).Downtime;
-        Of("other").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.FromSeconds(10)));
+        Of("other").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.FromSeconds(10)) { WarmUp = false });
         Of("db_main").ShouldBe(new DowntimePolicy(null, false, TimeSpan.FromSeconds(10)), "the first rule that says something wins, value by value");
-        Of("x").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.Zero));
+        Of("x").ShouldBe(new DowntimePolicy(TimeSpan.FromMinutes(1), true, TimeSpan.Zero) { WarmUp = false });
     }
 }

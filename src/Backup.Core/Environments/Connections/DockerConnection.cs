@@ -12,6 +12,9 @@ public sealed record DockerConnection(HttpMessageHandler Handler, Uri BaseAddres
     /// <summary>Null = the engine itself answers at the base address.</summary>
     internal IGateway? Gateway { get; init; }
 
+    /// <summary>The engine is on this host.</summary>
+    public bool Local { get; init; }
+
     /// <summary>
     /// For requests that are sent and read by blocking calls, each on a connection of its own: where the engine is on this host they spare much of
     /// the processor. Null where they would gain nothing.

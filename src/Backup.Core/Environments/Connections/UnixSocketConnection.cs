@@ -18,7 +18,7 @@ public static class UnixSocketConnection
             socket.Connect(address);
             return ValueTask.CompletedTask;
         });
-        return new DockerConnection(handler, new Uri("http://docker/"), "unix://" + path) { Blocking = blocking };
+        return new DockerConnection(handler, new Uri("http://docker/"), "unix://" + path) { Local = true, Blocking = blocking };
     }
 
     private static async ValueTask<Stream> ConnectAsync(Func<Socket, ValueTask> connect)
