@@ -32,6 +32,27 @@ public sealed class PolicyTemplateTests
     }
 
     [Fact]
+    public void It_says_what_it_was_written_for()
+    {
+        var gone = new TemplateEnvironment("b", "\"tcp://b:1\"", [new TemplateNode("b", null, "it is down")]);
+        PolicyTemplate.Write([gone]).ShouldContain("`backup init` for b.\n");
+        PolicyTemplate.Write([gone, gone with { Name = "c" }]).ShouldContain("`backup init` for 2 environments.\n");
+    }
+
+    [Fact]
+    public void A_Swarm_is_one_environment_for_what_all_its_nodes_have()
+    {
+        Inventory other = Inventory([Volume("app_uploads"), Volume("only_there")], Container("db", "only_there:/d") with { Image = "mysql:8" });
+        string text = PolicyTemplate.Write(
+        [
+            new TemplateEnvironment("prod", "\"tcp://b:1\"", [new TemplateNode("prod.m1", Busy), new TemplateNode("prod.w1", null, "it is\ndown"), new TemplateNode("prod.w2", other)]) { IsSwarm = true },
+        ]);
+        PolicyFile.Parse(text, "/p.json").Environments.ShouldHaveSingleItem().Rules.Select(r => r.Volume).ShouldBe(["app_pgdata", "only_there"]);
+        text.ShouldContain("for a Swarm of 3 nodes.");
+        text.ShouldContain("    // prod.m1: volumes: 3\n    // prod.w1: not reached now: it isdown\n    // prod.w2: volumes: 2\n");
+    }
+
+    [Fact]
     public void A_policy_for_what_runs() => GoldenFile.Check("policy-template.txt", Write("unix:///var/run/docker.sock", Busy, "Asia/Shanghai"));
 
     [Fact]
