@@ -7,6 +7,9 @@ namespace Backup.Policies;
 public sealed record Policy(string Path, IReadOnlyList<StorePolicy> Stores, IReadOnlyList<EnvironmentPolicy> Environments)
 {
     public SpoolPolicy Spool { get; init; } = new(null, null);
+
+    /// <summary>How many groups of volumes, of different environments, are read and uploaded at a time.</summary>
+    public int Streams { get; init; } = 1;
 }
 
 /// <summary>Where the bytes of held volumes wait for a slow store.</summary>

@@ -3,7 +3,7 @@ namespace Backup.Policies;
 /// <summary>Every key the policy may have, by the kind of object it stands in. The parser reads these tables; the JSON Schema is tested against them.</summary>
 internal static class PolicyKeys
 {
-    internal static readonly string[] Root = ["$schema", "stores", "spool", "defaults", "environments"];
+    internal static readonly string[] Root = ["$schema", "stores", "spool", "streams", "defaults", "environments"];
     internal static readonly string[] Spool = ["maxBytes", "path"];
     internal static readonly string[] DirectoryStore = ["type", "format", "path"];
     internal static readonly string[] S3Store =

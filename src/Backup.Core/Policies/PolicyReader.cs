@@ -39,8 +39,14 @@ internal sealed class PolicyReader
             CheckName(name, environment, "environment");
             if (Environment(name, environment, defaults, schedule, unclearStore) is { } one) environments.Add(one);
         }
-        return new Policy(_path, read, environments) { Spool = root["spool"] is { } spool ? Spool(spool) : new SpoolPolicy(null, null) };
+        return new Policy(_path, read, environments)
+        {
+            Spool = root["spool"] is { } spool ? Spool(spool) : new SpoolPolicy(null, null),
+            Streams = root["streams"]?.Whole(1, MostStreams) ?? 1,
+        };
     }
+
+    private const int MostStreams = 16;
 
     private static readonly Dictionary<string, PolicyNode> Nothing = [];
 

@@ -18,13 +18,12 @@ public sealed record PlanReport(IReadOnlyList<EnvironmentPlan> Environments, IRe
 /// <param name="Retention">What retention would decide about the snapshots that exist now.</param>
 public sealed record EnvironmentPlan(BackupPlan Plan, IReadOnlyList<RetentionDecision> Retention);
 
-/// <summary>The backup: plan each environment, then take its groups of volumes one after the other; environments run side by side.</summary>
+/// <summary>The backup: plan each environment, then take its groups of volumes one after the other; environments run side by side, in as many streams as the policy allows.</summary>
 /// <param name="spool">Lets held containers wait for the read alone; null = they wait for the store too.</param>
 public sealed class BackupRun(RunContext context, Backends backends, string toolVersion, Spool? spool = null)
 {
-    /// <summary>Bounds memory: each volume being read has one pipeline of buffers.</summary>
+    /// <summary>Looked at side by side; how many are read at a time is the policy's to say, for each takes a pipeline of buffers.</summary>
     private const int EnvironmentsAtOnce = 4;
-    private const int StreamsAtOnce = 1;
 
     public async Task<PlanReport> PlanAsync(RunRequest request, CancellationToken cancel)
     {
@@ -59,7 +58,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         long started = context.Time.GetTimestamp();
         var tally = new Tally(context);
         var misses = new ConcurrentBag<BackupException>();
-        using var streams = new SemaphoreSlim(StreamsAtOnce);
+        using var streams = new StreamSlots(backends.Policy.Streams, spool);
         IReadOnlyList<EnvironmentPolicy> environments = await backends.SelectAsync(request.Environments, cancel);
         backends.RequireSecrets(environments);
 
@@ -70,7 +69,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
         try
         {
             // The nodes of a Swarm one after the other: what is held for one may run on others, too.
-            await Parallel.ForEachAsync(environments.GroupBy(e => e.Swarm ?? e.Name), new ParallelOptions { MaxDegreeOfParallelism = EnvironmentsAtOnce, CancellationToken = cancel },
+            await Parallel.ForEachAsync(environments.GroupBy(e => e.Swarm ?? e.Name), new ParallelOptions { MaxDegreeOfParallelism = Math.Max(EnvironmentsAtOnce, backends.Policy.Streams), CancellationToken = cancel },
                 async (group, token) =>
                 {
                     foreach (EnvironmentPolicy policy in group)
@@ -99,7 +98,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
     }
 
     private async Task RunAsync(
-        EnvironmentPolicy policy, RunRequest request, UndoJournal journal, SemaphoreSlim streams, Tally tally, CancellationToken cancel)
+        EnvironmentPolicy policy, RunRequest request, UndoJournal journal, StreamSlots streams, Tally tally, CancellationToken cancel)
     {
         string runId = context.NewId();
         try
@@ -119,34 +118,25 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
 
             IEnvironment environment = backends.Environment(policy.Name);
             await using var helpers = new RunHelpers(context, environment, journal, runId);
-            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes), spool);
+            var scene = new RunScene(context, environment, journal, tally, new RunFacts(runId, toolVersion, plan.Engine), new Writers(inventory.Volumes), Spool: null);
             var groups = new List<GroupBackup>();
             foreach (GroupStep group in plan.Groups)
             {
-                await streams.WaitAsync(cancel);
-                try
+                await streams.UseAsync(async share =>
                 {
-                    GroupStep now = await GroupBackup.AsOfNowAsync(scene, Whole(group, scene), cancel);
-                    groups.Add(new GroupBackup(scene, backends, now));
+                    RunScene here = scene with { Spool = share };
+                    GroupStep now = await GroupBackup.AsOfNowAsync(here, Whole(group, here), cancel);
+                    groups.Add(new GroupBackup(here, backends, now));
                     foreach (MadeSnapshot made in await groups[^1].RunAsync(cancel))
                         await RetainAsync(policy, made.Snapshot, known, tally, cancel);
-                }
-                finally
-                {
-                    streams.Release();
-                }
+                }, cancel);
             }
             foreach (DumpStep dump in plan.Dumps)
             {
-                await streams.WaitAsync(cancel);
-                try
+                await streams.UseAsync(async _ =>
                 {
                     if (await new DumpBackup(scene, backends, dump).RunAsync(cancel) is { } made) await RetainAsync(policy, made.Snapshot, known, tally, cancel);
-                }
-                finally
-                {
-                    streams.Release();
-                }
+                }, cancel);
             }
             await LastLook.RunAsync(scene, groups, cancel);
         }
@@ -205,7 +195,7 @@ public sealed class BackupRun(RunContext context, Backends backends, string tool
             }
         }
         BackupPlan plan = await ProbedPlan.MakeAsync(policy, backends.Environment(policy.Name), inventory, known, request.VolumeGlobs, cancel);
-        return (spool?.Room() is { } room ? plan.Within(room) : plan, inventory, known);
+        return (spool?.Room() / backends.Policy.Streams is { } room ? plan.Within(room) : plan, inventory, known);
     }
 
     /// <summary>What a person asked for by name and cannot be done: nothing else is done in its place.</summary>

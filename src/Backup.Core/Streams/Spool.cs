@@ -17,6 +17,7 @@ public sealed class Spool : IDisposable
     private readonly string _directory;
     private readonly long? _maxBytes;
     private readonly long _floor;
+    private readonly int _shares;
     private readonly RunContext _context;
     private readonly Lock _gate = new();
     private readonly Stack<SpoolSlot> _free = new();
@@ -29,7 +30,12 @@ public sealed class Spool : IDisposable
     public Spool(string directory, long? maxBytes, RunContext context) : this(directory, maxBytes, context, DefaultFloor) { }
 
     /// <param name="floor">What stays free on the disk in any case, in bytes.</param>
-    internal Spool(string directory, long? maxBytes, RunContext context, long floor) => (_directory, _maxBytes, _context, _floor) = (directory, maxBytes, context, floor);
+    /// <param name="shares">How many of its kind divide the room between them.</param>
+    internal Spool(string directory, long? maxBytes, RunContext context, long floor, int shares = 1) =>
+        (_directory, _maxBytes, _context, _floor, _shares) = (directory, maxBytes, context, floor, shares);
+
+    /// <summary>One of so many that have this one's room between them, in its place. They are disposed by themselves.</summary>
+    internal Spool ShareOf(int count) => new(_directory, _maxBytes, _context, _floor, count);
 
     public string Directory => _directory;
 
@@ -79,7 +85,7 @@ public sealed class Spool : IDisposable
             try
             {
                 _file ??= OpenUnnamed();
-                _limit = Share(FreeSpace(_directory) + _used, _maxBytes, _floor);
+                _limit = Share(FreeSpace(_directory) + _used, _maxBytes, _floor) / _shares;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)
             {

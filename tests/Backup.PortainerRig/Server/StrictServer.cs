@@ -28,6 +28,7 @@ public sealed class StrictServer : IAsyncDisposable
     private readonly Dictionary<int, DockerGateway> _gateways = [];
     private readonly List<Upstream> _upstreams = [];
     private readonly List<AgentRequest> _requests = [];
+    private int _archives;
 
     private StrictServer(ServerSettings settings)
     {
@@ -62,6 +63,12 @@ public sealed class StrictServer : IAsyncDisposable
 
     /// <summary>By which agents know this server (agent 1.3).</summary>
     public string AgentKeyPem => _agentKey.ExportECPrivateKeyPem();
+
+    /// <summary>Called before an archive is asked of an engine; the request waits for it. Null = nobody wants to know.</summary>
+    public Func<Task>? ArchiveAsked { get; set; }
+
+    /// <summary>The most archives that were on their way at a time.</summary>
+    public int MostArchives { get; private set; }
 
     public IReadOnlyList<AgentRequest> Requests
     {
@@ -188,8 +195,24 @@ public sealed class StrictServer : IAsyncDisposable
             await AgentAnswers.ErrorAsync(context, 403, "Permission denied to access environment", "Access denied to resource");
         else if (environment.Type is not (EnvironmentType.Docker or EnvironmentType.Agent or EnvironmentType.EdgeAgent))
             await NoPageAsync(context);
+        else if (HttpMethods.IsGet(context.Request.Method) && target.Contains("/archive?", StringComparison.Ordinal))
+            await CountAsync(() => _gateways[environment.Id].ServeAsync(context, user, target[$"/api/endpoints/{id}/docker".Length..]));
         else
             await _gateways[environment.Id].ServeAsync(context, user, target[$"/api/endpoints/{id}/docker".Length..]);
+    }
+
+    private async Task CountAsync(Func<Task> serve)
+    {
+        lock (_requests) MostArchives = Math.Max(MostArchives, ++_archives);
+        try
+        {
+            if (ArchiveAsked is { } asked) await asked();
+            await serve();
+        }
+        finally
+        {
+            lock (_requests) _archives--;
+        }
     }
 
     /// <summary>What is no route of the server's is said in plain text (server 2.1).</summary>

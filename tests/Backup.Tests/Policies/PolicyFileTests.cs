@@ -38,6 +38,15 @@ public sealed class PolicyFileTests
         Parse($$"""{ {{Disk}}, "spool": { "maxBytes": 0 } }""").Spool.ShouldBe(new SpoolPolicy(0, null));
     }
 
+    [Fact]
+    public void One_environment_is_read_at_a_time_unless_the_policy_allows_more()
+    {
+        Parse($$"""{ {{Disk}} }""").Streams.ShouldBe(1);
+        Parse($$"""{ {{Disk}}, "streams": 4 }""").Streams.ShouldBe(4);
+        foreach (string wrong in new[] { "0", "17", "\"two\"" })
+            Wrong(() => Parse($$"""{ {{Disk}}, "streams": {{wrong}} }""")).JsonPath.ShouldBe("$.streams");
+    }
+
     [Theory]
     [InlineData("\"8 fish\"")]
     [InlineData("-1")]

@@ -252,8 +252,10 @@ public sealed class ServerConnectionTests(EngineFixture engine) : IAsyncLifetime
 
     private static int Pings(StrictServer server) => server.Requests.Count(r => r.Target.EndsWith("/_ping", StringComparison.Ordinal));
 
-    [Fact(Timeout = 120_000)]
-    public async Task Ten_environments_are_backed_up_in_one_run_with_one_stream_at_a_time()
+    [Theory(Timeout = 120_000)]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Ten_environments_are_backed_up_in_one_run_with_as_many_streams_as_the_policy_allows(int streams)
     {
         string volume = await _scope.VolumeAsync("v", "head -c 3M /dev/urandom > f");
         StrictServer server = await StartAsync([.. Enumerable.Range(1, 10).Select(i => Local(i, $"host{i}"))]);
@@ -266,19 +268,55 @@ public sealed class ServerConnectionTests(EngineFixture engine) : IAsyncLifetime
             one["connect"] = new JsonObject { ["type"] = "portainer", ["url"] = server.Url.ToString(), ["apiKey"] = key, ["environment"] = $"host{i}" };
             _scope.Environments[$"host{i}"] = one;
         }
-        int open = 0, most = 0;
-        _scope.On = happened =>
+        if (streams > 1) _scope.Root["streams"] = streams;
+        int asked = 0;
+        var together = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        server.ArchiveAsked = async () =>
         {
-            lock (server)
-                if (happened is RunEvent.VolumeStarted) most = Math.Max(most, ++open);
-                else if (happened is RunEvent.SnapshotMade or RunEvent.VolumeFailed) open--;
+            // None of the first is answered before so many have come, and then long enough for one more to come if it could.
+            if (Interlocked.Increment(ref asked) == streams) together.SetResult();
+            await together.Task;
+            await Task.Delay(200);
         };
         RunReport report = await _scope.RunWellAsync();
         report.Snapshots.Select(s => s.Snapshot.Environment).Order().ShouldBe(Enumerable.Range(1, 10).Select(i => $"host{i}").Order());
         report.Snapshots.ShouldAllBe(s => s.Snapshot.Volume == volume);
-        most.ShouldBe(1);
+        server.MostArchives.ShouldBe(streams);
         (await _scope.AllVerifyAsync()).Count.ShouldBe(10);
         server.Records.All.ShouldBeEmpty();
+    }
+
+    [Fact(Timeout = 120_000)]
+    public async Task Containers_that_are_held_in_several_environments_at_a_time_all_come_back()
+    {
+        string[] hosts = ["one", "two", "three"];
+        StrictServer server = await StartAsync([.. hosts.Select((h, i) => Local(i + 1, h))]);
+        JsonNode template = _scope.Environments[RunningScope.Local]!;
+        _scope.Environments.Remove(RunningScope.Local);
+        string key = Key().Reference;
+        var users = new List<string>();
+        foreach (string host in hosts)
+        {
+            string volume = await _scope.VolumeAsync(host, "head -c 9M /dev/urandom > f");
+            users.Add(await _scope.UserAsync(volume));
+            JsonNode one = template.DeepClone();
+            one["connect"] = new JsonObject { ["type"] = "portainer", ["url"] = server.Url.ToString(), ["apiKey"] = key, ["environment"] = host };
+            one["volumes"] = new JsonObject { ["include"] = new JsonArray(volume) };
+            _scope.Environments[host] = one;
+        }
+        _scope.Root["streams"] = 3;
+        int asked = 0;
+        var together = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        server.ArchiveAsked = async () =>
+        {
+            if (Interlocked.Increment(ref asked) == 3) together.SetResult();
+            await together.Task;
+        };
+        RunReport report = await _scope.RunWellAsync();
+        report.Snapshots.Select(s => s.Snapshot.Consistency).ShouldBe(["pause", "pause", "pause"]);
+        report.Snapshots.ShouldAllBe(s => s.DowntimeSeconds > 0);
+        await _scope.AllVerifyAsync();
+        await _scope.NothingIsLeftAsync([.. users]);
     }
 
     /// <summary>A clock on which time passes so many times faster.</summary>

@@ -45,6 +45,9 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
     public string StorePath { get; }
     public string State { get; set; }
 
+    /// <summary>What the policy has beside the sections below.</summary>
+    public JsonObject Root { get; } = [];
+
     public JsonObject Stores { get; }
     public JsonObject Defaults { get; }
     public JsonObject Environments { get; }
@@ -102,10 +105,9 @@ public sealed class RunningScope : IAsyncDisposable, IProgress<RunEvent>
 
     public string WritePolicy()
     {
-        File.WriteAllText(PolicyPath, new JsonObject
-        {
-            ["stores"] = Stores.DeepClone(), ["defaults"] = Defaults.DeepClone(), ["environments"] = Environments.DeepClone(),
-        }.ToJsonString());
+        var policy = (JsonObject)Root.DeepClone();
+        foreach ((string key, JsonObject section) in new[] { ("stores", Stores), ("defaults", Defaults), ("environments", Environments) }) policy[key] = section.DeepClone();
+        File.WriteAllText(PolicyPath, policy.ToJsonString());
         return PolicyPath;
     }
 

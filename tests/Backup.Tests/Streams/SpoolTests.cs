@@ -28,6 +28,19 @@ public sealed class SpoolTests : IDisposable
     public void Its_share_of_the_disk_leaves_the_containers_room(long free, long? maxBytes, long share) => Spool.Share(free, maxBytes).ShouldBe(share);
 
     [Fact]
+    public void Several_in_one_place_divide_its_room()
+    {
+        using Spool whole = Open(6 * MiB), one = whole.ShareOf(3), other = whole.ShareOf(3);
+        foreach (Spool share in new[] { one, other })
+        {
+            share.Prepare();
+            share.TryTake((int)MiB).ShouldNotBeNull();
+            share.TryTake((int)MiB).ShouldNotBeNull();
+            share.TryTake((int)MiB).ShouldBeNull();
+        }
+    }
+
+    [Fact]
     public void The_room_of_a_directory_that_is_not_there_yet_is_that_of_its_disk() =>
         new Spool(Path.Combine(_folder, "a", "b"), 5 * MiB, Sample.Context(), floor: 0).Room().ShouldBe(5 * MiB);
 
