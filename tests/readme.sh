@@ -23,6 +23,8 @@ printf '#!/bin/sh\necho "systemctl $*" >>/run/systemctl.calls\n' >/usr/local/bin
 chmod +x /usr/local/bin/systemctl
 ln -s "$(command -v systemd-analyze)" "$programs/" 2>/dev/null || true
 
+. tests/readme-databases.sh
+
 # A Portainer with one environment, "shop", behind an agent; both are the strict ones of the tests, over the same engine.
 export PORTAINER_API_KEY=ptr_cmVhZG1l
 dotnet build tests/Backup.PortainerRig -c Release -v q -clp:ErrorsOnly >/dev/null
@@ -32,6 +34,7 @@ until [ -s "$programs.portainer" ]; do kill -0 $portainer_pid; sleep 0.1; done
 portainer=$(sed 's#/$##' "$programs.portainer")
 
 clean() {
+  remove_databases
   docker rm -f readme_app shop-db-1 shop-newdb-1 >/dev/null 2>&1 || true
   docker volume rm -f app_data app_data_copy shop_pgdata shop_pgdata_copy shop_newpgdata >/dev/null 2>&1 || true
   docker rmi -f readme-app:1 readme/postgres:15 >/dev/null 2>&1 || true
@@ -89,16 +92,25 @@ for ((i = 1; i <= blocks; i++)); do
       docker rm -f readme_app >/dev/null
       docker volume rm app_data app_data_copy >/dev/null
       ;;
+    $'backup check\nbackup run')
+      # With the rules that stand above it.
+      start_databases
+      awk '/^## Databases$/ { here = 1 } here && $0 == "```jsonc" { on = 1; next } on && /^```/ { exit } on' README.md >"$programs/rules"
+      printf '{ "stores": { "disk": { "type": "directory", "path": "/var/backups/databases" } }, "environments": { "local": { "connect": "unix:///run/docker.sock",\n%s } } }\n' \
+        "$(cat "$programs/rules")" >/etc/backup/backup.json
+      ;;
+    *dump:erp_db*) spoil_databases ;;
   esac
   text=${text//https:\/\/portainer.example.com/$portainer}
   echo "+ $text"
-  # One shell for the whole page would hide a failure in the middle: each line must succeed.
-  (set -e; eval "$text") || { echo "README.md: block $i failed" >&2; exit 1; }
+  # Each line must succeed. A subshell before "||" would not end at the first that fails, whatever it was told.
+  bash -ec "$text" || { echo "README.md: block $i failed" >&2; exit 1; }
   ran=$((ran + 1))
 done
 [ "$ran" -ge 6 ] || { echo "README.md: only $ran blocks were found" >&2; exit 1; }
 
 [ "$(sql shop-newdb-1 'select count(*) from orders')" = 1000 ] || { echo "the dump was not loaded" >&2; exit 1; }
+check_databases
 grep -q 'database cluster dump complete' /tmp/dumps/postgres.sql || { echo "the dump was not written out" >&2; exit 1; }
 [ "$(cat /tmp/restored/etc/app.conf)" = "answer = 42" ] || { echo "the restored file differs" >&2; exit 1; }
 [ "$(docker volume inspect -f '{{.Labels.shop}}' app_data)" = readme ] || { echo "the volume's label was not restored" >&2; exit 1; }

@@ -65,10 +65,10 @@ public sealed class ExamplesTests(EngineFixture engine)
 [Collection("engine")]
 public sealed class ReadmeTests(EngineFixture engine, S3Fixture s3) : IClassFixture<S3Fixture>
 {
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 480_000)]
     public async Task Every_command_of_the_README_works()
     {
-        string said = await HostProcess.RunAsync("bash", [Path.Combine(EngineFixture.Repository, "tests/readme.sh")], TimeSpan.FromMinutes(5), new Dictionary<string, string>
+        string said = await HostProcess.RunAsync("bash", [Path.Combine(EngineFixture.Repository, "tests/readme.sh")], TimeSpan.FromMinutes(7), new Dictionary<string, string>
         {
             ["BACKUP_TEST_ENGINE"] = engine.Url,
             ["BACKUP_TEST_S3_CEPH"] = (await s3.CephAsync()).Url.ToString().TrimEnd('/'),

@@ -58,7 +58,7 @@ internal static class ReportText
 
     private static string Proof(RestorePlan plan) =>
         plan.OutputDirectory is not null ? "every byte checked against the manifest"
-        : plan.Load is not null ? "taken without an error"
+        : plan.Load is not null ? plan.Record.Dump?.Held is null ? "taken without an error" : "taken without an error, with the same counts as when it was dumped"
         : "read back and equal";
 
     public static void Write(TextWriter writer, RecoverReport report)
