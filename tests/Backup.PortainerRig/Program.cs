@@ -37,7 +37,8 @@ if (args[0] == "swarm")
             NodeName = agents.Count == 0 ? "m1" : $"w{agents.Count + 1}", Manager = agents.Count == 0, Cluster = cluster, Secret = Option("--secret"), Port = agents.Count == 0 ? port : 0,
         }));
     Console.WriteLine(agents[0].Url);
-    await Task.Delay(Timeout.Infinite);
+    await agents[0].ToldToEndAsync();
+    return 0;
 }
 await using StrictAgent agent = await StrictAgent.StartAsync(new AgentSettings(socket)
 {
