@@ -26,7 +26,7 @@ public interface IEnvironment : IAsyncDisposable
 
     /// <summary>
     /// Gives a replicated service another count of tasks, and changes nothing else of it. Scaled to 0, it returns when none of its tasks runs on this
-    /// engine any more; scaled up, before the new ones run.
+    /// engine any more, and the manager has heard of it; scaled up, before the new ones run.
     /// </summary>
     /// <returns>False, with nothing changed, when the service does not have the count <paramref name="from"/> any more.</returns>
     Task<bool> ScaleAsync(string serviceId, long from, long to, CancellationToken cancel);

@@ -9,7 +9,10 @@ internal sealed class SwarmServices(DockerApi api, RunContext context)
     /// <summary>Added to the time that a service's tasks may take to stop.</summary>
     private static readonly TimeSpan StopMargin = TimeSpan.FromSeconds(60);
 
-    private static readonly TimeSpan EngineStopTimeout = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan EngineStopTimeout = TimeSpan.FromSeconds(10), Poll = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>A manager hears of the end of a task a moment later, and of one on a node that is down never.</summary>
+    private static readonly TimeSpan Hearsay = TimeSpan.FromSeconds(5);
 
     /// <summary>A service that is changed all the time by others is somebody else's case in the end.</summary>
     private const int Tries = 10;
@@ -60,20 +63,28 @@ internal sealed class SwarmServices(DockerApi api, RunContext context)
     private async Task<ServiceAnswer?> AnswerAsync(string id, CancellationToken cancel) =>
         (await api.ServicesAsync(id, cancel).ConfigureAwait(false)).FirstOrDefault(s => s.Id == id);
 
-    /// <summary>Polls rather than waits: there is nothing to wait at.</summary>
+    /// <summary>Polls rather than waits: there is nothing to wait at. Tasks that ended, and still count as running, would be taken for the next ones.</summary>
     private async Task EndAsync(ServiceAnswer service, string name, CancellationToken cancel)
     {
         TimeSpan patience = StopMargin + (service.Spec["TaskTemplate"]?["ContainerSpec"]?["StopGracePeriod"] is JsonValue period ? TimeSpan.FromMicroseconds((long)period / 1000) : EngineStopTimeout);
-        long started = context.Time.GetTimestamp();
-        while (true)
+        if (!await WithinAsync(patience, async () => !await RunsHereAsync(service.Id, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false))
+            throw new EnvironmentException(api.Http.Environment, $"tasks of the service {name} still run {patience.TotalSeconds:0} s after it was scaled to 0",
+                $"see what holds them: docker service ps {name}");
+        await WithinAsync(Hearsay, async () => await FindAsync(service.Id, cancel).ConfigureAwait(false) is not { RunningTasks: > 0 }, cancel).ConfigureAwait(false);
+    }
+
+    private async Task<bool> RunsHereAsync(string id, CancellationToken cancel) => (await api.ContainersAsync(cancel).ConfigureAwait(false))
+        .Any(c => c.Labels?.GetValueOrDefault(ContainerFacts.ServiceLabel) == id && c.State is "running" or "restarting" or "paused");
+
+    /// <summary>False when the limit is over before it is so.</summary>
+    private async Task<bool> WithinAsync(TimeSpan limit, Func<Task<bool>> so, CancellationToken cancel)
+    {
+        for (long started = context.Time.GetTimestamp(); !await so().ConfigureAwait(false);)
         {
-            IReadOnlyList<ContainerItem> all = await api.ContainersAsync(cancel).ConfigureAwait(false);
-            if (!all.Any(c => c.Labels?.GetValueOrDefault(ContainerFacts.ServiceLabel) == service.Id && c.State is "running" or "restarting" or "paused")) return;
-            if (context.Time.GetElapsedTime(started) > patience)
-                throw new EnvironmentException(api.Http.Environment, $"tasks of the service {name} still run {patience.TotalSeconds:0} s after it was scaled to 0",
-                    $"see what holds them: docker service ps {name}");
+            if (context.Time.GetElapsedTime(started) > limit) return false;
             await Task.Delay(Poll, context.Time, cancel).ConfigureAwait(false);
         }
+        return true;
     }
 
     private static ServiceFacts Facts(ServiceAnswer s)

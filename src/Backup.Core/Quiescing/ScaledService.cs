@@ -5,7 +5,7 @@ namespace Backup.Quiescing;
 /// <summary>The way back of a Swarm service that was scaled to 0: its count, and then its tasks.</summary>
 internal static class ScaledService
 {
-    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Idempotent: a service that has a count is somebody else's case.</summary>
     internal static async Task<Undone> UndoAsync(UndoEntry entry, HeldService held, IEnvironment environment, RunContext context, CancellationToken cancel)
