@@ -77,10 +77,12 @@ internal sealed class DumpPlanner(EnvironmentPolicy policy, Inventory inventory,
         return null;
     }
 
-    /// <summary>Retention knows a dump by its name alone, so what the volume's rule says cannot hold for it.</summary>
+    /// <summary>Retention knows a dump by its name alone, so what the volume's rule says cannot hold for it. Whoever says it for the dump itself knows that.</summary>
     private void WarnOfOtherSettings(SourceRef source, VolumePolicy own, VolumePolicy volume)
     {
-        if (own.Store != volume.Store || own.Retention != volume.Retention)
+        RulePolicy[] rules = [.. policy.Rules.Where(r => Glob.Matches(r.Volume, source))];
+        bool store = own.Store != volume.Store && rules.All(r => r.Store is null), retention = own.Retention != volume.Retention && rules.All(r => r.Retention is null);
+        if (store || retention)
             warnings.Add(new PlanWarning($"{source} goes to store {own.Store} and is kept by the environment's own retention, not by what the rule for its volume says",
                 $"Add a rule for it: {{ \"volume\": \"{source}\", \"store\": … , \"retention\": … }}."));
     }

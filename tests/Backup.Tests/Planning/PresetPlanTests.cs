@@ -160,6 +160,17 @@ public sealed class PresetPlanTests
     }
 
     [Fact]
+    public void What_the_volumes_rule_says_of_keeping_does_not_hold_for_its_dump_which_is_told_unless_the_dump_has_a_rule_of_its_own()
+    {
+        Inventory inventory = Inventory([Volume("data")], Db("db", "postgres:16"));
+        var shorter = new RetentionPolicy(1, [], 0);
+        var volume = new RulePolicy("data", null, Wants("postgres", PresetMethod.Both), null, shorter);
+        Plan(inventory, null, null, volume).Warnings.ShouldContain(w => w.Problem.StartsWith("dump:db goes to store"));
+        Plan(inventory, null, null, volume, new RulePolicy("dump:*", null, null, null, new RetentionPolicy(2, [], 0))).Warnings.ShouldBeEmpty();
+        Plan(inventory, null, null, volume with { Retention = null }).Warnings.ShouldBeEmpty();
+    }
+
+    [Fact]
     public void A_rule_with_a_wildcard_dumps_only_what_is_known_as_that_database() =>
         Dumps(Plan(Inventory([], Db("db", "postgres:16", ""), Db("www", "nginx", ""), Db("own", "acme/pg", "", labels: "backup.preset=postgres"), Db("cache", "redis", "")),
             null, null, new RulePolicy("dump:*", null, Wants("postgres", PresetMethod.Dump), null, null))).ShouldBe("dump:db=db:postgres dump:own=own:postgres");
