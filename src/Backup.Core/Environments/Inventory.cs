@@ -101,6 +101,7 @@ public sealed record ContainerFacts(
     public bool SwarmTask => Labels.ContainsKey(TaskLabel);
     /// <summary>The id of the service that it is a task of.</summary>
     public string? ServiceId => Labels.GetValueOrDefault(ServiceLabel);
+    public string? ServiceName => Labels.GetValueOrDefault("com.docker.swarm.service.name");
     /// <summary>A helper of ours carries this label; its value is the id of the run that made it.</summary>
     public string? HelperOfRun => Labels.GetValueOrDefault(HelperLabel);
     public const string HelperLabel = "backup.helper.run";

@@ -87,7 +87,7 @@ internal sealed class DumpPlanner(EnvironmentPolicy policy, Inventory inventory,
                 $"Add a rule for it: {{ \"volume\": \"{source}\", \"store\": … , \"retention\": … }}."));
     }
 
-    /// <summary>The name of each container's dump. It outlives the container where compose made it.</summary>
+    /// <summary>The name of each container's dump. It outlives the container where compose or Swarm made it.</summary>
     private static Dictionary<string, SourceRef> Names(Inventory inventory)
     {
         List<ContainerFacts> containers = [.. inventory.Containers.Where(c => c.HelperOfRun is null && c.Labels.GetValueOrDefault("com.docker.compose.oneoff") != "True")];
@@ -98,7 +98,9 @@ internal sealed class DumpPlanner(EnvironmentPolicy policy, Inventory inventory,
         return names;
     }
 
-    private static string Name(ContainerFacts container) => container is not { ComposeProject: { } project, ComposeService: { } service } ? container.Name
+    /// <summary>Of a service's tasks only the running one stands for it: Swarm keeps some of those that ended.</summary>
+    private static string Name(ContainerFacts container) => container is { Running: true, ServiceName: { } task } ? task
+        : container is not { ComposeProject: { } project, ComposeService: { } service } ? container.Name
         : container.ComposeNumber is null or "1" ? $"{project}_{service}" : $"{project}_{service}#{container.ComposeNumber}";
 }
 

@@ -52,6 +52,15 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
         }
     }
 
+    /// <summary>Also when it was recreated since the plan was made, or is another task of its service, which this very run may have scaled.</summary>
+    private async Task<ContainerFacts?> FindAsync(CancellationToken cancel)
+    {
+        if (await scene.Environment.FindContainerAsync(step.Container.Id, cancel) is { } same) return same;
+        if (step.Container.ServiceId is not { } service) return await scene.Environment.FindContainerAsync(step.Container.Name, cancel);
+        ContainerSight? task = (await scene.Environment.ListContainersAsync(cancel)).FirstOrDefault(c => c.Running && c.ServiceId == service);
+        return task is null ? null : await scene.Environment.FindContainerAsync(task.Id, cancel);
+    }
+
     private async Task<MadeSnapshot> MakeAsync(CancellationToken cancel)
     {
         string id = scene.Context.NewId();
@@ -61,9 +70,8 @@ internal sealed class DumpBackup(RunScene scene, Backends backends, DumpStep ste
 
         await using StagedSnapshot staged = await backends.Store(step.Policy.Store).BeginAsync(
             id, scene.Environment.Name, _source, takenAt, step.ExpectedBytes, step.Policy.CompressionLevel, spool: null, cancel);
-        ContainerFacts container = await scene.Environment.FindContainerAsync(step.Container.Id, cancel)
-            ?? await scene.Environment.FindContainerAsync(step.Container.Name, cancel) ?? throw new EnvironmentException(
-            scene.Environment.Name, $"{step.Container.Name} is gone", "Start it, or correct the policy, and run the backup again.");
+        ContainerFacts container = await FindAsync(cancel)
+            ?? throw new EnvironmentException(scene.Environment.Name, $"{step.Container.Name} is gone", "Start it, or correct the policy, and run the backup again.");
         string? before = await HeldAsync(container, cancel);
         await WriteAsync(staged, container, id, takenAt, cancel);
         string? held = before is not null && await HeldAsync(container, cancel) == before ? before : null;

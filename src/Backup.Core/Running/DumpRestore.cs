@@ -149,7 +149,8 @@ internal sealed class DumpRestore(RunContext context, Backends backends)
         ContainerFacts? found = request.AsVolume is { } wanted
             ? all.FirstOrDefault(c => c.Name == wanted || c.Id == wanted)
             : all.FirstOrDefault(c => record.Consumers.Any(was => was.Container == c.Name))
-                ?? all.FirstOrDefault(c => record.Consumers.Any(was => was.ComposeService is not null && was.ComposeProject == c.ComposeProject && was.ComposeService == c.ComposeService));
+                ?? all.FirstOrDefault(c => record.Consumers.Any(was => was.ComposeService is not null && was.ComposeProject == c.ComposeProject && was.ComposeService == c.ComposeService))
+                ?? all.FirstOrDefault(c => DumpPlanner.NameOf(c, inventory).ToString() == snapshot.Volume);
         if (found is null)
             throw new BackupException(request.AsVolume is { } name ? $"There is no container {name} in {environment}." : $"The container of {snapshot.Volume} is not in {environment}.",
                 "A dump is loaded into a running database: start one, and name its container with --as. Or write the dump to a file with --output.", FailureKind.NotFound);

@@ -147,6 +147,8 @@ public sealed class PresetPlanTests
             .ShouldBe("dump:shop_db=shop-db-1:postgres dump:shop_db#2=shop-db-2:postgres");
         Dumps(Plan(Inventory([], Db("shop-db-1", "postgres:16", "", labels: compose + "1"), Db("shop_db", "postgres:16", "", labels: "backup.dump=true"))))
             .ShouldBe("dump:shop-db-1=shop-db-1:postgres dump:shop_db=shop_db:postgres");
+        string task = "backup.dump=true; com.docker.swarm.task.id=t; com.docker.swarm.service.name=erp_db";
+        Dumps(Plan(Inventory([], Db("erp_db.1.now", "postgres:16", "", labels: task), Container("erp_db.1.before", "", "exited", task)))).ShouldBe("dump:erp_db=erp_db.1.now:postgres");
     }
 
     [Fact]

@@ -2,6 +2,7 @@ using System.Text;
 using Backup.Environments;
 using Backup.Quiescing;
 using Backup.Running;
+using Backup.Snapshots;
 using Backup.Tests.Fakes;
 using Shouldly;
 using Xunit;
@@ -70,6 +71,22 @@ public sealed class DumpRunTests : IAsyncDisposable
         RunReport report = await _installation.RunAsync();
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("permission denied for table orders");
         Dumps.ShouldBe(1);
+    }
+
+    [Fact(Timeout = 30_000)]
+    public async Task A_dump_of_a_service_keeps_its_name_although_this_very_run_gave_it_a_new_task()
+    {
+        _installation.Volumes("logs");
+        string service = _installation.Engine.AddService("shop_db", 1, new Dictionary<string, string> { ["backup.preset"] = "postgres", ["backup.dump"] = "true" }, mounts: "logs:/logs");
+        _installation.Rule("logs", ("quiesce", "stop"));
+        string before = _installation.Engine.Tasks(service).Single().Id;
+
+        RunReport report = await _installation.RunAsync();
+
+        report.Failures.ShouldBeEmpty();
+        _installation.Engine.Tasks(service).Single().Id.ShouldNotBe(before);
+        Snapshot dump = report.Snapshots.Select(s => s.Snapshot).Single(s => s.Volume == "dump:shop_db");
+        (await _installation.RestoreAsync(dump.Id)).Target.ShouldContain("shop_db.1.");
     }
 
     [Fact(Timeout = 30_000)]
