@@ -63,5 +63,6 @@ await using StrictServer server = await StrictServer.StartAsync(new ServerSettin
     Environments = [new ServerEnvironment(1, "shop", EnvironmentType.Agent, agent.Url)],
 });
 Console.WriteLine(server.Url);
-await server.ToldToEndAsync();
+// Told while it was starting, only the first of the two heard it.
+await Task.WhenAny(agent.ToldToEndAsync(), server.ToldToEndAsync());
 return 0;
