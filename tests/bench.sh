@@ -18,16 +18,17 @@ done
 export DEBIAN_FRONTEND=noninteractive
 unset AWS_CA_BUNDLE # rclone would refuse it
 need=()
-for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl rclone:rclone openssl:openssl; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
+for pair in dockerd:docker.io docker:docker-cli zstd:zstd curl:curl rclone:rclone openssl:openssl tc:iproute2; do command -v "${pair%%:*}" >/dev/null || need+=("${pair##*:}"); done
 [ -x /usr/bin/time ] || need+=(time)
 if [ ${#need[@]} -gt 0 ]; then apt-get update -qq; for p in "${need[@]}"; do apt-get install -y -qq --no-install-recommends "$p" >/dev/null || [ "$p" = docker-cli ] || exit 1; done; fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/backup-bench.XXXXXX")
 export S3_SERVERS_HOME=${S3_SERVERS_HOME:-${TMPDIR:-/tmp}/backup-s3-servers} BACKUP_STATE_DIR=$work/state BACKUP_POLICY=$work/backup.json
-throttle= agent=
+throttle= agent= line=
 clean() {
   trap - EXIT INT TERM
   [ -z "$throttle$agent" ] || kill $throttle $agent 2>/dev/null
+  [ -z "$line" ] || ip netns del "$line" 2>/dev/null
   tests/engine.sh stop "$work/engine" >/dev/null 2>&1
   [ "$only" = agent ] || bash tests/s3-servers/start-ceph-rgw.sh --port 7491 --data "$work/ceph" --stop >/dev/null 2>&1
   rm -rf "$work"
@@ -62,6 +63,7 @@ cat >"$BACKUP_POLICY" <<JSON
   "environments": {
     "disk": { "connect": "$DOCKER_HOST" },
     "agent": { "connect": { "type": "portainer-agent", "url": "https://127.0.0.1:7493", "secret": "env:BENCH_SECRET" } },
+    "line": { "connect": { "type": "portainer-agent", "url": "https://10.213.255.2:7493", "secret": "env:BENCH_SECRET" } },
     "s3": { "connect": "$DOCKER_HOST", "rules": [ { "volume": "*", "store": "s3" } ] } } }
 JSON
 export BENCH_KEY=testkey BENCH_SECRET=testsecret
@@ -154,21 +156,40 @@ root=$(volume bench)
 fill "$root" $mb
 echo "volume: $(du -sm --apparent-size "$root" | cut -f 1) MiB in $(find "$root" -type f | wc -l) files; $(nproc) cores; $pairs pairs, medians"
 # The tests' own agent, strict as the real one: whatever it costs, both sides pay it.
+rig=tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll
+serve_agent() { # URL COMMAND…
+  local url=$1; shift
+  "$@" >/dev/null & agent=$!
+  curl -s --insecure --retry 30 --retry-delay 1 --retry-connrefused -o /dev/null "$url/ping" || { echo "the agent did not start" >&2; exit 1; }
+}
+end_agent() { kill $agent; wait $agent 2>/dev/null; agent=; }
 through_agent() {
   local url=https://127.0.0.1:7493
   dotnet build tests/Backup.PortainerRig -c Release -v q -clp:ErrorsOnly >/dev/null || exit 1
-  dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll agent "$sock" --port 7493 --secret "$BENCH_SECRET" >/dev/null & agent=$!
-  dotnet tests/Backup.PortainerRig/bin/Release/net10.0/Backup.PortainerRig.dll sign --secret "$BENCH_SECRET" >"$work/signed" || exit 1
-  curl -s --insecure --retry 30 --retry-delay 1 --retry-connrefused -o /dev/null "$url/ping" || { echo "the agent did not start" >&2; exit 1; }
+  dotnet $rig sign --secret "$BENCH_SECRET" >"$work/signed" || exit 1
   get_agent() { curl -sS --fail --insecure --http1.1 -H "@$work/signed" "$url/containers/reader_bench/archive?path=/data/."; }
   n_agent_bare() { get_agent >/dev/null; }
   n_agent() { get_agent | zstd -q -3 -T0 | (cat >"$work/native.tar.zst"); }
   o_agent() { "$backup" -q run agent --volume bench; }
+  o_line() { "$backup" -q run line --volume bench; }
+  serve_agent $url dotnet $rig agent "$sock" --port 7493 --secret "$BENCH_SECRET"
   pair "backup through a Portainer agent / bare read by curl" n_agent_bare o_agent fresh
   pair "backup through a Portainer agent / curl | zstd | cat" n_agent o_agent fresh
   fresh
   echo "  peak memory of that backup of $mb MB: $(rss "$backup" -q run agent --volume bench)"
-  kill $agent; wait $agent 2>/dev/null; agent=
+  end_agent
+
+  # As from another host: what is waited for is the line, and not the two processors that all of this shares.
+  ip netns add backup-line || { echo "  over a line of 400 Mbit/s: not measured, this machine allows no network namespaces"; return; }
+  line=backup-line url=https://10.213.255.2:7493
+  ip link add bline-h type veth peer name bline-a netns $line && ip addr add 10.213.255.1/30 dev bline-h && ip link set bline-h up \
+    && ip -n $line addr add 10.213.255.2/30 dev bline-a && ip -n $line link set bline-a up && ip -n $line link set lo up \
+    && ip netns exec $line tc qdisc add dev bline-a root tbf rate 400mbit burst 1mb latency 50ms || exit 1
+  serve_agent $url nsenter --net=/run/netns/$line dotnet $rig agent "$sock" --address 10.213.255.2 --port 7493 --secret "$BENCH_SECRET"
+  local pairs=3
+  pair "  the same over 400 Mbit/s / bare read by curl" n_agent_bare o_line fresh
+  end_agent
+  ip netns del $line; line=
 }
 if [ "$only" = agent ]; then through_agent; exit; fi
 
