@@ -7,16 +7,21 @@ namespace Backup.Planning;
 /// <param name="AtLeast">Some of the volumes have no snapshot yet.</param>
 public sealed record SpoolForecast(long Bytes, bool AtLeast)
 {
+    /// <summary>Bytes a second: beside a source that brings more, a host of two cores has no time to compress, and without that nothing reaches the store.</summary>
+    private const double Quick = 125e6;
+
     /// <summary>Null when nobody is held, or nothing is known.</summary>
     internal static SpoolForecast? Of(GroupStep group, History history)
     {
         List<Snapshot?> last = [.. group.Held.Select(v => history.Last(v.Source, v.Policy.Store))];
         List<Snapshot> known = [.. last.OfType<Snapshot>()];
         if (known.Count == 0) return null;
-        // The source alone, for a full spool makes the whole read as slow as the store. Those of one window went up one after the other: the last to be
-        // there tells how long it took.
-        double read = known.Sum(s => s.ReadSeconds ?? 0), whole = known.GroupBy(s => s.TakenAt).Sum(w => w.Max(s => s.Seconds ?? 0));
-        double waits = known.TrueForAll(s => s.Seconds > 0) ? Math.Clamp(1 - read / whole, 0, 1) : 1;
+        // The source alone, for a full spool makes the whole read as slow as the store. Those of one window are read one after the other, and go up
+        // in that order: until the last of them is there it took its own time, and the reads before it.
+        double read = known.Sum(s => s.ReadSeconds ?? 0);
+        double whole = known.GroupBy(s => s.TakenAt).Sum(w => w.Max(s => (s.Seconds ?? 0) - (s.ReadSeconds ?? 0)) + w.Sum(s => s.ReadSeconds ?? 0));
+        bool told = known.TrueForAll(s => s.Seconds > 0), slow = known.Sum(s => s.Bytes) < Quick * read;
+        double waits = told && slow ? Math.Clamp(1 - read / whole, 0, 1) : 1;
         return new SpoolForecast((long)(known.Sum(s => s.Bytes) * waits), last.Contains(null));
     }
 

@@ -30,6 +30,6 @@ public sealed record Snapshot(
     /// <summary>How long the source was waited for, in seconds: the least that a read of it takes. Null = not recorded.</summary>
     public double? ReadSeconds { get; init; }
 
-    /// <summary>From its beginning until its data and index were in the store, in seconds. Null = not recorded.</summary>
+    /// <summary>From the beginning of its read until its data and index were in the store, in seconds. Null = not recorded.</summary>
     public double? Seconds { get; init; }
 }

@@ -50,7 +50,7 @@ internal sealed record Manifest(
 }
 
 /// <param name="ReadSeconds">How long the source was waited for: the least that a read of it takes.</param>
-/// <param name="Seconds">From the beginning until data and index were in the store.</param>
+/// <param name="Seconds">From the beginning of the read until data and index were in the store.</param>
 internal sealed record Timing(double ReadSeconds, double Seconds);
 
 /// <param name="Bytes">Size of the tar.</param>

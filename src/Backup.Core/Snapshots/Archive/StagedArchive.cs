@@ -22,7 +22,7 @@ internal sealed class StagedArchive : StagedSnapshot
     private readonly FrameLane _lane;
     private readonly CancellationTokenSource _stop = new();
     private Task<IReadOnlyList<StoredObject>>? _draining;
-    private readonly long _begun;
+    private long _begun;
     private long _packed;
     private bool _whole, _committed, _disposed;
 
@@ -31,7 +31,6 @@ internal sealed class StagedArchive : StagedSnapshot
     {
         (_store, _context, _draft, _keys) = (store, context, draft, draft.Keys);
         _data = begin(_stop.Token);
-        _begun = context.Time.GetTimestamp();
         _index = new IndexDraft(store, _keys.Index, draft.Spool);
         _scan = new TarScan(_index.Text.Add, _index.Text.AddGlobalHeader);
         _lane = new FrameLane(FramePress.Open(FrameBytes, draft.Spool), draft.Level, bytes =>
@@ -51,6 +50,7 @@ internal sealed class StagedArchive : StagedSnapshot
     public override async Task WriteTarAsync(Stream tar, IProgress<long>? progress, CancellationToken cancel)
     {
         if (_draining is not null) throw new InvalidOperationException("a snapshot takes one tar");
+        _begun = _context.Time.GetTimestamp();
         _draining = Task.Run(DrainAsync, CancellationToken.None);
         try
         {
