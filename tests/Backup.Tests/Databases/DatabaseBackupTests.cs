@@ -10,25 +10,16 @@ namespace Backup.Tests.Databases;
 
 /// <summary>Real databases, backed up while somebody writes to them, brought back, started and asked whether what they hold makes sense.</summary>
 [Collection("engine")]
-public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
+public sealed class DatabaseBackupTests(EngineFixture engine) : DatabaseTests(engine)
 {
     private const int Limit = 240_000;
-    private readonly DatabaseScope _scope = new(engine);
-
-    public Task InitializeAsync()
-    {
-        _scope.Running.Defaults["quiesce"] = "auto";
-        return Task.CompletedTask;
-    }
-
-    public async Task DisposeAsync() => await _scope.DisposeAsync();
 
     private string Name(DatabaseContainer database, string suffix) => $"{database.Volume}{suffix}";
 
     private async Task<Snapshot> BackUpAsync(DatabaseContainer database, string volume)
     {
-        RunReport report = await _scope.Running.RunWellAsync();
-        (await _scope.Running.StateOfAsync(database.Id)).ShouldBe("running");
+        RunReport report = await Scope.Running.RunWellAsync();
+        (await Scope.Running.StateOfAsync(database.Id)).ShouldBe("running");
         await database.ReadyAsync();
         return report.Snapshots.Select(m => m.Snapshot).Single(s => s.Volume == volume);
     }
@@ -37,11 +28,11 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
     private async Task<DatabaseContainer> StartOnRestoredAsync(DatabaseContainer database, DatabaseKind kind, Snapshot snapshot)
     {
         string restored = Name(database, "r");
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: restored);
-        return await _scope.StartAsync(kind, restored);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: restored);
+        return await Scope.StartAsync(kind, restored);
     }
 
-    private async Task<string> NameOfAsync(DatabaseContainer database) => (await _scope.Engine.DockerAsync("inspect", "-f", "{{.Name}}", database.Id)).TrimStart('/');
+    private async Task<string> NameOfAsync(DatabaseContainer database) => (await Scope.Engine.DockerAsync("inspect", "-f", "{{.Name}}", database.Id)).TrimStart('/');
 
     // ---- PostgreSQL: pgbench keeps the sum of the balances of accounts, tellers, branches and history equal
 
@@ -52,7 +43,7 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
 
     private async Task<DatabaseContainer> BenchedAsync()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Postgres);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Postgres);
         await database.ShellAsync($"{Bench} -i -s 2 -q postgres");
         await database.BackgroundAsync($"{Bench} -c 4 -T 120 postgres");
         await Until(async () => int.Parse(await database.SqlAsync("select count(*) from pgbench_history")) > 200);
@@ -68,51 +59,51 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
         DatabaseContainer restored = await StartOnRestoredAsync(database, DatabaseKind.Postgres, snapshot);
         (await restored.SqlAsync(Balances)).ShouldBe("t");
         int.Parse(await restored.SqlAsync("select count(*) from pgbench_history")).ShouldBeGreaterThan(200);
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Fact(Timeout = Limit)]
     public async Task PostgreSQLs_dump_under_pgbench_is_loaded_into_an_empty_server_and_its_balances_agree()
     {
         DatabaseContainer database = await BenchedAsync();
-        _scope.Preset(database, "postgres", "dump");
+        Scope.Preset(database, "postgres", "dump");
         string source = $"dump:{await NameOfAsync(database)}";
         Snapshot snapshot = await BackUpAsync(database, source);
         snapshot.Consistency.ShouldBe("dump");
-        (await _scope.Running.ListAsync()).ShouldAllBe(s => s.Volume == source, "the dump stands in place of the volume");
-        await _scope.Running.AllVerifyAsync();
+        (await Scope.Running.ListAsync()).ShouldAllBe(s => s.Volume == source, "the dump stands in place of the volume");
+        await Scope.Running.AllVerifyAsync();
 
-        DatabaseContainer fresh = await _scope.StartAsync(DatabaseKind.Postgres);
-        (await _scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh))).Notes
+        DatabaseContainer fresh = await Scope.StartAsync(DatabaseKind.Postgres);
+        (await Scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh))).Notes
             .ShouldContain(n => n.Contains("must hold what it held when it was dumped: ") && n.Contains("tables, views and sequences in database postgres"));
         (await fresh.SqlAsync(Balances)).ShouldBe("t");
 
-        BackupException full = await Should.ThrowAsync<BackupException>(_scope.Running.RestoreAsync(snapshot.Id, name: await NameOfAsync(fresh)));
+        BackupException full = await Should.ThrowAsync<BackupException>(Scope.Running.RestoreAsync(snapshot.Id, name: await NameOfAsync(fresh)));
         full.Problem.ShouldContain("is not empty");
         await fresh.SqlAsync("delete from pgbench_history");
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh), overwrite: true);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh), overwrite: true);
         (await fresh.SqlAsync(Balances)).ShouldBe("t");
-        await _scope.Running.NothingIsLeftAsync(database.Id, fresh.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id, fresh.Id);
     }
 
     [Fact(Timeout = Limit)]
     public async Task A_dump_is_written_out_as_one_file_and_stock_tools_get_the_same_from_the_store()
     {
         DatabaseContainer database = await BenchedAsync();
-        _scope.Preset(database, "postgres", "dump");
+        Scope.Preset(database, "postgres", "dump");
         Snapshot snapshot = await BackUpAsync(database, $"dump:{await NameOfAsync(database)}");
-        string folder = _scope.Engine.Folder("out");
-        await _scope.Running.RestoreWellAsync(snapshot.Id, output: folder);
+        string folder = Scope.Engine.Folder("out");
+        await Scope.Running.RestoreWellAsync(snapshot.Id, output: folder);
         byte[] file = await File.ReadAllBytesAsync(Path.Combine(folder, "postgres.sql"));
         Encoding.UTF8.GetString(file).ShouldContain("-- PostgreSQL database cluster dump complete");
         Directory.GetFiles(folder).ShouldHaveSingleItem();
 
-        string key = (await _scope.Running.KeysAsync()).Single(k => k.EndsWith(".tar.zst", StringComparison.Ordinal));
-        string stock = Path.Combine(_scope.Engine.Folder("stock"), "dump.sql");
-        await HostProcess.RunAsync("bash", ["-euo", "pipefail", "-c", $"zstd -dcq '{Path.Combine(_scope.Running.StorePath, key)}' | tar -xO > '{stock}'"]);
+        string key = (await Scope.Running.KeysAsync()).Single(k => k.EndsWith(".tar.zst", StringComparison.Ordinal));
+        string stock = Path.Combine(Scope.Engine.Folder("stock"), "dump.sql");
+        await HostProcess.RunAsync("bash", ["-euo", "pipefail", "-c", $"zstd -dcq '{Path.Combine(Scope.Running.StorePath, key)}' | tar -xO > '{stock}'"]);
         (await File.ReadAllBytesAsync(stock)).AsSpan().SequenceEqual(file).ShouldBeTrue("tar xO puts the pieces together");
 
-        ProgramResult piped = await _scope.Running.ProgramAsync("restore", snapshot.Id, "--output", "-", "-q");
+        ProgramResult piped = await Scope.Running.ProgramAsync("restore", snapshot.Id, "--output", "-", "-q");
         piped.ExitCode.ShouldBe(0, piped.Error);
         piped.Output.ShouldBe(Encoding.UTF8.GetString(file));
     }
@@ -123,7 +114,7 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
 
     private async Task<DatabaseContainer> TransferringAsync()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.MariaDb);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.MariaDb);
         await database.SqlAsync($"create database shop; use shop; create table a (coins int) engine=InnoDB; create table b (coins int) engine=InnoDB; create table log (id int auto_increment primary key, note text) engine=MyISAM; insert into a values ({Coins}); insert into b values (0)");
         await database.BackgroundAsync("export MYSQL_PWD=$MARIADB_ROOT_PASSWORD; while :; do echo 'begin; update a set coins = coins - 1; update b set coins = coins + 1; commit; insert into log (note) values (repeat(\"x\", 2000));'; done | mariadb -uroot shop");
         await Until(async () => int.Parse(await database.SqlAsync("select count(*) from shop.log")) > 100);
@@ -142,25 +133,25 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
     public async Task MariaDBs_volume_under_transfers_starts_again_with_its_sum_and_clean_tables()
     {
         DatabaseContainer database = await TransferringAsync();
-        _scope.Preset(database, "mariadb");
+        Scope.Preset(database, "mariadb");
         Snapshot snapshot = await BackUpAsync(database, database.Volume);
         snapshot.Consistency.ShouldBe("pause");
         await SoundAsync(await StartOnRestoredAsync(database, DatabaseKind.MariaDb, snapshot));
         string before = await database.SqlAsync("select count(*) from shop.log");
         await Until(async () => await database.SqlAsync("select count(*) from shop.log") != before);
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Fact(Timeout = Limit)]
     public async Task MariaDBs_dump_under_transfers_is_loaded_with_its_sum_and_clean_tables()
     {
         DatabaseContainer database = await TransferringAsync();
-        _scope.Preset(database, "mariadb", "dump");
+        Scope.Preset(database, "mariadb", "dump");
         Snapshot snapshot = await BackUpAsync(database, $"dump:{await NameOfAsync(database)}");
-        DatabaseContainer fresh = await _scope.StartAsync(DatabaseKind.MariaDb);
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh));
+        DatabaseContainer fresh = await Scope.StartAsync(DatabaseKind.MariaDb);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: await NameOfAsync(fresh));
         await SoundAsync(fresh);
-        await _scope.Running.NothingIsLeftAsync(database.Id, fresh.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id, fresh.Id);
     }
 
     // ---- Redis: one MULTI writes two keys that must stay equal
@@ -171,31 +162,31 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
     public async Task Rediss_volume_under_load_starts_again_and_nothing_is_torn(string options)
     {
         var variables = new Dictionary<string, string> { ["REDIS_OPTIONS"] = options };
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Redis, variables: variables);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Redis, variables: variables);
         await database.BackgroundAsync("export REDISCLI_AUTH=$REDIS_PASSWORD; i=0; while :; do i=$((i+1)); printf 'MULTI\\nSET one %s\\nSET two %s\\nEXEC\\n' $i $i; done | redis-cli >/dev/null");
         await database.BackgroundAsync("REDISCLI_AUTH=$REDIS_PASSWORD redis-benchmark -a \"$REDIS_PASSWORD\" -t set,lpush -n 1000000 -r 100000 -q >/dev/null");
         await Until(async () => (await database.RedisAsync("GET", "one")).Length >= 3);
         Snapshot snapshot = await BackUpAsync(database, database.Volume);
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: Name(database, "r"));
-        DatabaseContainer restored = await _scope.StartAsync(DatabaseKind.Redis, Name(database, "r"), variables);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: Name(database, "r"));
+        DatabaseContainer restored = await Scope.StartAsync(DatabaseKind.Redis, Name(database, "r"), variables);
         string one = await restored.RedisAsync("GET", "one");
         one.Length.ShouldBeGreaterThanOrEqualTo(3);
         (await restored.RedisAsync("GET", "two")).ShouldBe(one);
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Fact(Timeout = Limit)]
     public async Task Rediss_dump_is_a_file_that_a_server_starts_from_and_is_not_loaded_into_a_running_one()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Redis);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Redis);
         await database.RedisAsync("SET", "answer", "42");
-        _scope.Preset(database, "redis", "both");
+        Scope.Preset(database, "redis", "both");
         Snapshot snapshot = await BackUpAsync(database, $"dump:{await NameOfAsync(database)}");
-        (await Should.ThrowAsync<BackupException>(_scope.Running.RestoreAsync(snapshot.Id))).Hint.ShouldContain("--output");
-        string folder = _scope.Engine.Folder("out");
-        await _scope.Running.RestoreWellAsync(snapshot.Id, output: folder);
+        (await Should.ThrowAsync<BackupException>(Scope.Running.RestoreAsync(snapshot.Id))).Hint.ShouldContain("--output");
+        string folder = Scope.Engine.Folder("out");
+        await Scope.Running.RestoreWellAsync(snapshot.Id, output: folder);
         File.Move(Path.Combine(folder, "redis.rdb"), Path.Combine(folder, "dump.rdb"));
-        DatabaseContainer restored = await _scope.StartAsync(DatabaseKind.Redis, await _scope.Engine.VolumeFromFolderAsync(folder, "rdb"));
+        DatabaseContainer restored = await Scope.StartAsync(DatabaseKind.Redis, await Scope.Engine.VolumeFromFolderAsync(folder, "rdb"));
         (await restored.RedisAsync("GET", "answer")).ShouldBe("42");
     }
 
@@ -204,7 +195,7 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task Mosquittos_retained_messages_are_there_after_a_restore()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Mosquitto);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Mosquitto);
         await database.ShellAsync("i=0; while [ $i -lt 50 ]; do i=$((i+1)); mosquitto_pub -h 127.0.0.1 -r -t kept/$i -m value$i; done");
         await database.BackgroundAsync("while :; do mosquitto_pub -h 127.0.0.1 -r -t noise -m \"$(date)\"; done");
         Snapshot snapshot = await BackUpAsync(database, database.Volume);
@@ -219,11 +210,11 @@ public sealed class DatabaseBackupTests(EngineFixture engine) : IAsyncLifetime
     public async Task No_process_of_a_backup_has_a_password_among_its_arguments()
     {
         DatabaseContainer database = await TransferringAsync();
-        _scope.Preset(database, "mariadb", "both");
+        Scope.Preset(database, "mariadb", "both");
         // Looks at every process of the container for as long as the backup runs.
         await database.BackgroundAsync("while [ ! -e /tmp/stop ]; do for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$p 2>/dev/null; echo; done >>/tmp/seen; done");
         await Until(async () => int.Parse(await database.ShellAsync("wc -l </tmp/seen || echo 0")) > 50);
-        await _scope.Running.RunWellAsync();
+        await Scope.Running.RunWellAsync();
         await database.ShellAsync("touch /tmp/stop");
         string seen = await database.ShellAsync("cat /tmp/seen");
         seen.ShouldContain("mariadb-dump");

@@ -9,30 +9,21 @@ namespace Backup.Tests.Databases;
 
 /// <summary>What goes wrong in and around real databases: never a snapshot that is not good, never a container or a lock left behind.</summary>
 [Collection("engine")]
-public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
+public sealed class DatabaseFailureTests(EngineFixture engine) : DatabaseTests(engine)
 {
     private const int Limit = 180_000;
-    private readonly DatabaseScope _scope = new(engine);
-
-    public Task InitializeAsync()
-    {
-        _scope.Running.Defaults["quiesce"] = "auto";
-        return Task.CompletedTask;
-    }
-
-    public async Task DisposeAsync() => await _scope.DisposeAsync();
 
     private async Task NothingWasKeptAsync(DatabaseContainer database)
     {
-        (await _scope.Running.AllVerifyAsync()).ShouldBeEmpty();
-        (await _scope.Running.KeysAsync()).ShouldBeEmpty();
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        (await Scope.Running.AllVerifyAsync()).ShouldBeEmpty();
+        (await Scope.Running.KeysAsync()).ShouldBeEmpty();
+        await Scope.Running.NothingIsLeftAsync(database.Id);
         await database.ReadyAsync();
         (await database.ShellAsync("ls -d /dev/shm/backup-session 2>/dev/null || echo none")).ShouldBe("none");
     }
 
     private async Task<IReadOnlyList<string>> ActsAsync(DatabaseContainer database) =>
-        [.. (await _scope.Running.HappenedAsync(database.Id)).Where(a => a is "pause" or "stop" or "kill")];
+        [.. (await Scope.Running.HappenedAsync(database.Id)).Where(a => a is "pause" or "stop" or "kill")];
 
     [Theory(Timeout = Limit)]
     [InlineData("volume")]
@@ -40,10 +31,10 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [InlineData("both")]
     public async Task A_wrong_password_fails_what_asked_for_the_preset_by_name_before_anybody_is_paused(string method)
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Postgres);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Postgres);
         await database.ShellAsync("echo wrong >/tmp/wrong");
-        _scope.Preset(database, "postgres", method, ("passwordFile", "/tmp/wrong"));
-        RunReport report = await _scope.Running.RunAsync();
+        Scope.Preset(database, "postgres", method, ("passwordFile", "/tmp/wrong"));
+        RunReport report = await Scope.Running.RunAsync();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.Count.ShouldBe(method == "both" ? 2 : 1);
         report.Failures.ShouldAllBe(f => f.Problem.Contains("password authentication failed") && f.Hint.Contains("passwordFile"));
@@ -52,7 +43,7 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
 
         foreach (string verb in (string[])["check", "plan"])
         {
-            ProgramResult said = await _scope.Running.ProgramAsync(verb);
+            ProgramResult said = await Scope.Running.ProgramAsync(verb);
             said.ExitCode.ShouldNotBe(0);
             (said.Output + said.Error).ShouldContain("password authentication failed");
         }
@@ -61,11 +52,11 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task A_known_image_whose_password_is_not_known_is_paused_with_a_warning()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Postgres, labels: new Dictionary<string, string> { ["backup.preset.password-file"] = "/tmp/wrong" });
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Postgres, labels: new Dictionary<string, string> { ["backup.preset.password-file"] = "/tmp/wrong" });
         await database.ShellAsync("echo wrong >/tmp/wrong");
-        RunReport report = await _scope.Running.RunWellAsync();
+        RunReport report = await Scope.Running.RunWellAsync();
         report.Snapshots.ShouldHaveSingleItem().Snapshot.Consistency.ShouldBe("pause");
-        _scope.Running.Warnings.ShouldContain(w => w.Contains("the preset postgres cannot run") && w.Contains("password authentication failed"));
+        Scope.Running.Warnings.ShouldContain(w => w.Contains("the preset postgres cannot run") && w.Contains("password authentication failed"));
         (await ActsAsync(database)).ShouldBe(["pause"]);
     }
 
@@ -73,26 +64,26 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     public async Task A_missing_client_program_is_told_and_nothing_is_done()
     {
         // An image that is known by its name and holds nothing but a shell and a clock.
-        string volume = await _scope.Running.VolumeAsync("pg", "echo 1 > f");
-        string id = await _scope.Engine.ContainerAsync(new TestContainer
+        string volume = await Scope.Running.VolumeAsync("pg", "echo 1 > f");
+        string id = await Scope.Engine.ContainerAsync(new TestContainer
         {
-            Image = await _scope.Engine.EmptyImageAsync("postgres", "15"), Mounts = [new TestMount(volume, "/var/lib/postgresql/data")],
+            Image = await Scope.Engine.EmptyImageAsync("postgres", "15"), Mounts = [new TestMount(volume, "/var/lib/postgresql/data")],
             Variables = new Dictionary<string, string> { ["PATH"] = "/nowhere:/bin-of-nobody" }, Command = "while :; do /bin/sleep 0.2; done",
         });
-        _scope.Running.Rule(volume, "quiesce", new System.Text.Json.Nodes.JsonObject { ["preset"] = "postgres" });
-        RunFailure failure = (await _scope.Running.RunAsync()).Failures.ShouldHaveSingleItem();
+        Scope.Running.Rule(volume, "quiesce", new System.Text.Json.Nodes.JsonObject { ["preset"] = "postgres" });
+        RunFailure failure = (await Scope.Running.RunAsync()).Failures.ShouldHaveSingleItem();
         failure.Problem.ShouldContain("there is no psql in the container");
         failure.Volume.ShouldBe(volume);
-        (await _scope.Running.StateOfAsync(id)).ShouldBe("running");
-        (await _scope.Running.ListAsync()).ShouldBeEmpty();
+        (await Scope.Running.StateOfAsync(id)).ShouldBe("running");
+        (await Scope.Running.ListAsync()).ShouldBeEmpty();
     }
 
     /// <summary>A dump that takes long: one table whose every row waits.</summary>
     private async Task<DatabaseContainer> SlowToDumpAsync()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Postgres);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Postgres);
         await database.SqlAsync("create table big as select n, repeat(md5(n::text), 100) as filler from generate_series(1, 60000) n");
-        _scope.Preset(database, "postgres", "dump");
+        Scope.Preset(database, "postgres", "dump");
         return database;
     }
 
@@ -100,7 +91,7 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     private void Meanwhile(Func<Task> act, out Func<Task> done)
     {
         Task? doing = null;
-        _scope.Running.On = e =>
+        Scope.Running.On = e =>
         {
             if (e is RunEvent.VolumeProgress { Bytes: > 1_000_000 } && doing is null)
             {
@@ -121,12 +112,12 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
         // From the host: an engine reports the end of one command only when another's output, which waits meanwhile, is through.
         Meanwhile(async () =>
         {
-            string top = await _scope.Engine.DockerAsync("top", database.Id, "-eo", "pid,comm");
+            string top = await Scope.Engine.DockerAsync("top", database.Id, "-eo", "pid,comm");
             string[] pids = [.. top.Split('\n').Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Where(l => programs.Split('|').Contains(l[^1])).Select(l => l[0])];
             pids.ShouldNotBeEmpty(top);
             await HostProcess.RunAsync("kill", ["-9", .. pids]);
         }, out Func<Task> done);
-        RunReport report = await _scope.Running.RunAsync();
+        RunReport report = await Scope.Running.RunAsync();
         await done();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("backup-postgres-dump");
@@ -137,12 +128,12 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     public async Task A_server_that_is_stopped_in_the_midst_of_its_dump_is_a_failure_and_leaves_nothing()
     {
         DatabaseContainer database = await SlowToDumpAsync();
-        Meanwhile(() => _scope.Engine.DockerAsync("kill", database.Id), out Func<Task> done);
-        RunReport report = await _scope.Running.RunAsync();
+        Meanwhile(() => Scope.Engine.DockerAsync("kill", database.Id), out Func<Task> done);
+        RunReport report = await Scope.Running.RunAsync();
         await done();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.Count.ShouldBe(1);
-        await _scope.Engine.DockerAsync("start", database.Id);
+        await Scope.Engine.DockerAsync("start", database.Id);
         await NothingWasKeptAsync(database);
     }
 
@@ -151,11 +142,11 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     {
         DatabaseContainer database = await SlowToDumpAsync();
         using var interrupt = new CancellationTokenSource();
-        _scope.Running.On = e =>
+        Scope.Running.On = e =>
         {
             if (e is RunEvent.VolumeProgress { Bytes: > 1_000_000 }) interrupt.Cancel();
         };
-        await Should.ThrowAsync<OperationCanceledException>(_scope.Running.RunAsync(interrupt.Token));
+        await Should.ThrowAsync<OperationCanceledException>(Scope.Running.RunAsync(interrupt.Token));
         (await database.ShellAsync("cat /proc/[0-9]*/comm 2>/dev/null | grep -c pg_dump || true")).ShouldBe("0");
         await NothingWasKeptAsync(database);
     }
@@ -163,11 +154,11 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task A_full_disk_during_the_save_fails_the_volume_with_the_container_up()
     {
-        string volume = await _scope.Engine.VolumeAsync("small", options: new Dictionary<string, string> { ["type"] = "tmpfs", ["device"] = "tmpfs", ["o"] = "size=1m" });
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Redis, volume);
+        string volume = await Scope.Engine.VolumeAsync("small", options: new Dictionary<string, string> { ["type"] = "tmpfs", ["device"] = "tmpfs", ["o"] = "size=1m" });
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Redis, volume);
         await database.ShellAsync("head -c 3000000 /dev/urandom | REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -x SET big >/dev/null");
-        _scope.Preset(database, "redis", "both");
-        RunReport report = await _scope.Running.RunAsync();
+        Scope.Preset(database, "redis", "both");
+        RunReport report = await Scope.Running.RunAsync();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.Count.ShouldBe(2);
         report.Failures.ShouldAllBe(f => f.Problem.Contains("BGSAVE failed"));
@@ -177,11 +168,11 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task A_lock_that_is_lost_on_the_way_leaves_no_snapshot()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.MariaDb);
-        _scope.Preset(database, "mariadb");
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.MariaDb);
+        Scope.Preset(database, "mariadb");
         // Before the pause somebody kills the session that holds the lock.
         Task? killing = null;
-        _scope.Running.On = e =>
+        Scope.Running.On = e =>
         {
             if (e is RunEvent.ContainerQuiesced { How: "hook" } && killing is null)
             {
@@ -189,7 +180,7 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
                 killing.Wait();
             }
         };
-        RunReport report = await _scope.Running.RunAsync();
+        RunReport report = await Scope.Running.RunAsync();
         await killing.ShouldNotBeNull("the hook was never run");
         report.Snapshots.ShouldBeEmpty();
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("the lock was not held all along");
@@ -199,12 +190,12 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task A_lock_that_cannot_be_had_fails_the_volume_and_is_not_waited_for_any_more()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.MariaDb);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.MariaDb);
         await database.SqlAsync("create database shop; create table shop.t (n int)");
         await database.BackgroundAsync("MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb -uroot -e 'lock tables shop.t write; select sleep(60)'");
         await Until(async () => await database.SqlAsync("select count(*) from information_schema.processlist where info like 'select sleep%'") == "1");
-        _scope.Running.Rule(database.Volume, "quiesce", new System.Text.Json.Nodes.JsonObject { ["preset"] = "mariadb", ["timeout"] = "2s" });
-        RunReport report = await _scope.Running.RunAsync();
+        Scope.Running.Rule(database.Volume, "quiesce", new System.Text.Json.Nodes.JsonObject { ["preset"] = "mariadb", ["timeout"] = "2s" });
+        RunReport report = await Scope.Running.RunAsync();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.ShouldHaveSingleItem().NeedsPerson.ShouldBeFalse();
         (await database.SqlAsync("select count(*) from information_schema.processlist where info like 'flush%'")).ShouldBe("0");
@@ -215,42 +206,42 @@ public sealed class DatabaseFailureTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task A_run_that_is_killed_with_the_lock_held_is_put_right_by_recover()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.MariaDb);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.MariaDb);
         await database.SqlAsync("create database shop; create table shop.t (n int)");
-        await _scope.Running.ShellAsync(database.Volume, "head -c 300000000 /dev/urandom > filler");
-        _scope.Preset(database, "mariadb");
-        using (RunningProgram program = _scope.Running.StartProgram("run"))
+        await Scope.Running.ShellAsync(database.Volume, "head -c 300000000 /dev/urandom > filler");
+        Scope.Preset(database, "mariadb");
+        using (RunningProgram program = Scope.Running.StartProgram("run"))
         {
-            await Until(async () => await _scope.Running.StateOfAsync(database.Id) == "paused" || program.Ended);
+            await Until(async () => await Scope.Running.StateOfAsync(database.Id) == "paused" || program.Ended);
             program.Ended.ShouldBeFalse("the run ended before it could be killed");
             program.KillHard();
             await program.EndAsync();
         }
-        (await _scope.Running.StateOfAsync(database.Id)).ShouldBe("paused");
-        (await _scope.Running.RecoverAsync()).Failures.ShouldBeEmpty();
+        (await Scope.Running.StateOfAsync(database.Id)).ShouldBe("paused");
+        (await Scope.Running.RecoverAsync()).Failures.ShouldBeEmpty();
         await database.SqlAsync("insert into shop.t values (1)");
-        (await _scope.Running.ListAsync()).ShouldBeEmpty();
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        (await Scope.Running.ListAsync()).ShouldBeEmpty();
+        await Scope.Running.NothingIsLeftAsync(database.Id);
         await Until(async () => await database.ShellAsync("ls -d /dev/shm/backup-session 2>/dev/null || echo none") == "none");
     }
 
     [Fact(Timeout = Limit)]
     public async Task A_dump_that_is_refused_by_its_database_leaves_it_marked_as_incomplete_until_it_is_loaded_again()
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Postgres);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Postgres);
         await database.SqlAsync("create table t (n int); insert into t values (1)");
-        _scope.Preset(database, "postgres", "dump");
-        Snapshot snapshot = (await _scope.Running.RunWellAsync()).Snapshots.Single().Snapshot;
+        Scope.Preset(database, "postgres", "dump");
+        Snapshot snapshot = (await Scope.Running.RunWellAsync()).Snapshots.Single().Snapshot;
         // In the way of the dump, and nothing that counts as content.
         await database.SqlAsync("drop table t; create type t as enum ('a')");
-        BackupException refused = await Should.ThrowAsync<BackupException>(_scope.Running.RestoreAsync(snapshot.Id));
+        BackupException refused = await Should.ThrowAsync<BackupException>(Scope.Running.RestoreAsync(snapshot.Id));
         refused.Problem.ShouldContain("is not complete");
         refused.Hint.ShouldContain("--overwrite");
-        (await _scope.Running.RunAsync()).Failures.ShouldHaveSingleItem().Problem.ShouldContain("did not finish: it is not dumped");
+        (await Scope.Running.RunAsync()).Failures.ShouldHaveSingleItem().Problem.ShouldContain("did not finish: it is not dumped");
 
-        await _scope.Running.RestoreWellAsync(snapshot.Id, overwrite: true);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, overwrite: true);
         (await database.SqlAsync("select n from t")).ShouldBe("1");
-        await _scope.Running.RunWellAsync();
+        await Scope.Running.RunWellAsync();
     }
 
     private static async Task Until(Func<Task<bool>> holds)

@@ -12,22 +12,13 @@ namespace Backup.Tests.Databases;
 /// MongoDB's preset against a strict stand-in, whose server writes all the time and counts its locks. The real MongoDB was not run: no package has it here.
 /// </summary>
 [Collection("engine")]
-public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
+public sealed class MongoTests(EngineFixture engine) : DatabaseTests(engine)
 {
     private const int Limit = 120_000;
-    private readonly DatabaseScope _scope = new(engine);
-
-    public Task InitializeAsync()
-    {
-        _scope.Running.Defaults["quiesce"] = "auto";
-        return Task.CompletedTask;
-    }
-
-    public async Task DisposeAsync() => await _scope.DisposeAsync();
 
     private async Task<DatabaseContainer> StartAsync(string shell = "mongosh", string? volume = null)
     {
-        DatabaseContainer database = await _scope.StartAsync(DatabaseKind.Mongo(shell), volume);
+        DatabaseContainer database = await Scope.StartAsync(DatabaseKind.Mongo(shell), volume);
         await Until(() => Log(database).Count(line => line == "write") > 5);
         return database;
     }
@@ -48,7 +39,7 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
     private Func<Task> OnceLocked(Func<Task> act)
     {
         Task? doing = null;
-        _scope.Running.On = e =>
+        Scope.Running.On = e =>
         {
             if (e is not RunEvent.ContainerQuiesced { How: "hook" } || doing is not null) return;
             doing = Task.Run(act);
@@ -68,8 +59,8 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
         DatabaseContainer database = await StartAsync(shell);
         // The worst that is documented: a locked server lets nobody log in, so that only the connection that locked it can unlock it.
         if (whoIsOutStaysOut) File.WriteAllText(Path.Combine(database.Memory!, "no-login-while-locked"), "");
-        _scope.Preset(database, "mongodb");
-        _scope.Running.On = e =>
+        Scope.Preset(database, "mongodb");
+        Scope.Running.On = e =>
         {
             string? mark = e switch
             {
@@ -79,7 +70,7 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
             };
             if (mark is not null) File.AppendAllText(Path.Combine(database.Memory!, "log"), mark + "\n");
         };
-        Snapshot snapshot = (await _scope.Running.RunWellAsync()).Snapshots.ShouldHaveSingleItem().Snapshot;
+        Snapshot snapshot = (await Scope.Running.RunWellAsync()).Snapshots.ShouldHaveSingleItem().Snapshot;
         snapshot.Consistency.ShouldBe("pause");
 
         string[] log = Log(database), window = [.. log.SkipWhile(line => line != "lock 1").TakeWhile(line => line != "unlock 0").Where(line => !line.StartsWith("argv", StringComparison.Ordinal))];
@@ -91,9 +82,9 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
         log.Where(line => line.StartsWith("argv", StringComparison.Ordinal)).ShouldAllBe(line => !line.Contains("s3cr"));
 
         string restored = database.Volume + "r";
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: restored);
-        (await _scope.Running.AskAsync(restored, "cat shop/right")).ShouldBe(await _scope.Running.AskAsync(restored, "cat shop/left"));
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: restored);
+        (await Scope.Running.AskAsync(restored, "cat shop/right")).ShouldBe(await Scope.Running.AskAsync(restored, "cat shop/left"));
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Theory(Timeout = Limit)]
@@ -102,26 +93,26 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
     public async Task A_lock_whose_holder_is_killed_leaves_no_snapshot_and_is_given_back_all_the_same(string process, string what)
     {
         DatabaseContainer database = await StartAsync();
-        _scope.Preset(database, "mongodb");
+        Scope.Preset(database, "mongodb");
         // Process 1 is the server; the session's shell says who it is.
         Func<Task> killed = OnceLocked(() => database.ShellAsync(process == "sh"
             ? "kill -9 $(cat /dev/shm/backup-session/pid)"
             : $"for pid in $({ProcessesOf("mongosh")}) $({ProcessesOf("node")}); do [ $pid = 1 ] || kill -9 $pid; done"));
-        RunReport report = await _scope.Running.RunAsync();
+        RunReport report = await Scope.Running.RunAsync();
         await killed();
         report.Snapshots.ShouldBeEmpty(what);
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("the lock was not held all along");
         await WritesAgainAsync(database);
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Fact(Timeout = Limit)]
     public async Task A_lock_that_somebody_else_gives_away_leaves_no_snapshot_and_takes_nobody_elses()
     {
         DatabaseContainer database = await StartAsync();
-        _scope.Preset(database, "mongodb");
+        Scope.Preset(database, "mongodb");
         Func<Task> freed = OnceLocked(() => database.ShellAsync(Shell("db.fsyncUnlock()")));
-        RunReport report = await _scope.Running.RunAsync();
+        RunReport report = await Scope.Running.RunAsync();
         await freed();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("the lock was lost");
@@ -134,29 +125,29 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
     {
         DatabaseContainer database = await StartAsync();
         await database.ShellAsync(Shell("db.fsyncLock(); db.fsyncLock()"));
-        _scope.Preset(database, "mongodb");
-        RunReport report = await _scope.Running.RunAsync();
+        Scope.Preset(database, "mongodb");
+        RunReport report = await Scope.Running.RunAsync();
         report.Failures.ShouldHaveSingleItem().Problem.ShouldContain("the server is fsync-locked already");
         Locks(database).ShouldBe(2);
-        (await _scope.Running.HappenedAsync(database.Id)).ShouldNotContain("pause");
+        (await Scope.Running.HappenedAsync(database.Id)).ShouldNotContain("pause");
     }
 
     [Fact(Timeout = Limit)]
     public async Task A_run_that_is_killed_with_the_lock_held_is_put_right_by_recover()
     {
         DatabaseContainer database = await StartAsync();
-        await _scope.Running.ShellAsync(database.Volume, "mkdir filler; head -c 300000000 /dev/urandom > filler/random");
-        _scope.Preset(database, "mongodb");
-        using (RunningProgram program = _scope.Running.StartProgram("run"))
+        await Scope.Running.ShellAsync(database.Volume, "mkdir filler; head -c 300000000 /dev/urandom > filler/random");
+        Scope.Preset(database, "mongodb");
+        using (RunningProgram program = Scope.Running.StartProgram("run"))
         {
-            while (await _scope.Running.StateOfAsync(database.Id) != "paused") program.Ended.ShouldBeFalse("the run ended before it could be killed");
+            while (await Scope.Running.StateOfAsync(database.Id) != "paused") program.Ended.ShouldBeFalse("the run ended before it could be killed");
             program.KillHard();
             await program.EndAsync();
         }
         Locks(database).ShouldBe(1);
-        (await _scope.Running.RecoverAsync()).Failures.ShouldBeEmpty();
+        (await Scope.Running.RecoverAsync()).Failures.ShouldBeEmpty();
         await WritesAgainAsync(database);
-        await _scope.Running.NothingIsLeftAsync(database.Id);
+        await Scope.Running.NothingIsLeftAsync(database.Id);
     }
 
     [Theory(Timeout = Limit)]
@@ -167,8 +158,8 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
     {
         DatabaseContainer database = await StartAsync(shell);
         await database.ShellAsync("echo wrong >/tmp/wrong");
-        _scope.Preset(database, "mongodb", "both", ("passwordFile", "/tmp/wrong"));
-        RunReport report = await _scope.Running.RunAsync();
+        Scope.Preset(database, "mongodb", "both", ("passwordFile", "/tmp/wrong"));
+        RunReport report = await Scope.Running.RunAsync();
         report.Snapshots.ShouldBeEmpty();
         report.Failures.Count.ShouldBe(2);
         report.Failures.ShouldAllBe(f => f.Problem.Contains(problem));
@@ -181,25 +172,25 @@ public sealed class MongoTests(EngineFixture engine) : IAsyncLifetime
     public async Task Its_dump_goes_into_another_server_and_only_over_a_full_one_when_that_is_asked_for(string shell)
     {
         DatabaseContainer database = await StartAsync(shell);
-        _scope.Preset(database, "mongodb", "dump");
-        Snapshot snapshot = (await _scope.Running.RunWellAsync()).Snapshots.ShouldHaveSingleItem().Snapshot;
+        Scope.Preset(database, "mongodb", "dump");
+        Snapshot snapshot = (await Scope.Running.RunWellAsync()).Snapshots.ShouldHaveSingleItem().Snapshot;
         snapshot.Consistency.ShouldBe("dump");
-        DatabaseContainer fresh = await _scope.StartAsync(DatabaseKind.Mongo(shell), variables: new Dictionary<string, string> { ["WRITES"] = "no" });
-        string name = (await _scope.Engine.DockerAsync("inspect", "-f", "{{.Name}}", fresh.Id)).TrimStart('/');
-        (await _scope.Running.RestoreWellAsync(snapshot.Id, name: name)).Notes.ShouldContain("It holds now: 2 collections in database shop.");
+        DatabaseContainer fresh = await Scope.StartAsync(DatabaseKind.Mongo(shell), variables: new Dictionary<string, string> { ["WRITES"] = "no" });
+        string name = (await Scope.Engine.DockerAsync("inspect", "-f", "{{.Name}}", fresh.Id)).TrimStart('/');
+        (await Scope.Running.RestoreWellAsync(snapshot.Id, name: name)).Notes.ShouldContain("It holds now: 2 collections in database shop.");
         int n = (int)JsonNode.Parse(await fresh.ShellAsync("cat /data/db/shop/left"))!["n"]!;
         n.ShouldBeGreaterThan(0);
 
-        (await Should.ThrowAsync<BackupException>(_scope.Running.RestoreAsync(snapshot.Id, name: name))).Problem.ShouldContain("is not empty: it holds 2 collections in database shop");
+        (await Should.ThrowAsync<BackupException>(Scope.Running.RestoreAsync(snapshot.Id, name: name))).Problem.ShouldContain("is not empty: it holds 2 collections in database shop");
         await fresh.ShellAsync("mkdir /data/db/extra; echo '{}' >/data/db/extra/things");
-        await _scope.Running.RestoreWellAsync(snapshot.Id, name: name, overwrite: true);
+        await Scope.Running.RestoreWellAsync(snapshot.Id, name: name, overwrite: true);
         (await fresh.ShellAsync("cd /data/db; ls -d *; wc -l <shop/left")).ReplaceLineEndings(" ").ShouldBe("admin shop 1", "what was there was dropped first");
         Log(database).Concat(Log(fresh)).ShouldAllBe(line => !line.Contains("s3cr"));
 
         File.WriteAllText(Path.Combine(database.Memory!, "break-dump"), "");
-        RunFailure failure = (await _scope.Running.RunAsync()).Failures.ShouldHaveSingleItem();
+        RunFailure failure = (await Scope.Running.RunAsync()).Failures.ShouldHaveSingleItem();
         failure.Problem.ShouldContain("socket was unexpectedly closed");
-        (await _scope.Running.ListAsync()).Where(s => s.Volume == snapshot.Volume).ShouldHaveSingleItem().Id.ShouldBe(snapshot.Id);
+        (await Scope.Running.ListAsync()).Where(s => s.Volume == snapshot.Volume).ShouldHaveSingleItem().Id.ShouldBe(snapshot.Id);
     }
 
     private static string Shell(string script) =>
