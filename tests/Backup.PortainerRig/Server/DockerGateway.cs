@@ -37,13 +37,14 @@ internal sealed partial class DockerGateway(ServerEnvironment environment, Serve
             tunnelClosed = open;
         }
         using var both = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, tunnelClosed);
+        // The last one registered is called first: the cut is counted before the client can see it.
+        using CancellationTokenRegistration counted = tunnelClosed.Register(tunnel.WasCut);
         try
         {
             await DispatchAsync(context, user, target, both.Token);
         }
-        catch (Exception e) when (e is IOException or HttpRequestException or OperationCanceledException && !context.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (e is IOException or HttpRequestException or OperationCanceledException && (tunnelClosed.IsCancellationRequested || !context.RequestAborted.IsCancellationRequested))
         {
-            if (tunnelClosed.IsCancellationRequested) tunnel.WasCut();
             // A reverse proxy tears the client's connection where its own broke; before the head it has an answer (server 2.3).
             if (context.Response.HasStarted) context.Abort();
             else await AgentAnswers.ErrorAsync(context, 502, "Bad gateway", e.Message);
