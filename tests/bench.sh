@@ -91,18 +91,21 @@ tools=tests/Backup.Benchmarks/bin/Release/net10.0/Backup.Benchmarks.dll
 
 cold() { sync; echo 3 >/proc/sys/vm/drop_caches; } # as a volume is that nobody read lately
 held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is ended as soon as it is back, for the upload may take long
-  local run
+  local run events ms
   fresh
-  "$backup" --policy "$1" --json run "$2" --volume downtime >"$work/events" 2>"$work/err" & run=$!
-  while kill -0 $run 2>/dev/null && ! grep -q '"event":"resumed"' "$work/events"; do sleep 0.05; done
+  exec {events}< <(exec "$backup" --policy "$1" --json run "$2" --volume downtime 2>"$work/err"); run=$!
+  # Blocks until the line comes: looking again and again would take the processor from what is measured.
+  ms=$(awk '/"event":"resumed"/ { sub(/.*"seconds":/, ""); printf "%d\n", $0 * 1000; exit }' <&"$events")
   kill -TERM $run 2>/dev/null
   wait $run
-  sed -n 's/.*"event":"resumed".*"seconds":\([0-9.]*\).*/\1/p' "$work/events" | awk 'NR == 1 { printf "%d\n", $1 * 1000; found = 1 } END { exit !found }' || { cat "$work/err" >&2; exit 1; }
+  exec {events}<&-
+  [ -n "$ms" ] || { cat "$work/err" >&2; exit 1; }
+  echo "$ms"
 }
 row() { printf '  %-56s %7d ms   %6.2f x the bare read\n' "$1" "$(median <"$work/$2")" "$(median <"$work/$2.ratio")"; }
 note() { echo "$2" >>"$work/$1"; awk -v a="$2" -v b="$3" 'BEGIN { printf "%.3f\n", a / b }' >>"$work/$1.ratio"; }
 downtime() {
-  local i bare what
+  local i bare what pairs=$((2 * pairs - 1)) # short runs, which vary more
   fill "$(volume downtime)" $held_mb
   # It runs the host's own programs: nothing is pulled. KILL as stop signal, so that the native way does not wait for a shell that ignores TERM.
   docker run -d --name writer --stop-signal KILL --network none -v downtime:/v -v /usr:/usr:ro -v /bin:/bin:ro -v /lib:/lib:ro -v /lib64:/lib64:ro bench-empty:1 \

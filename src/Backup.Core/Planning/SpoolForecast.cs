@@ -1,4 +1,5 @@
 using Backup.Snapshots;
+using Backup.Streams;
 
 namespace Backup.Planning;
 
@@ -7,9 +8,6 @@ namespace Backup.Planning;
 /// <param name="AtLeast">Some of the volumes have no snapshot yet.</param>
 public sealed record SpoolForecast(long Bytes, bool AtLeast)
 {
-    /// <summary>Bytes a second: beside a source that brings more, a host of two cores has no time to compress, and without that nothing reaches the store.</summary>
-    private const double Quick = 125e6;
-
     /// <summary>Null when nobody is held, or nothing is known.</summary>
     internal static SpoolForecast? Of(GroupStep group, History history)
     {
@@ -20,7 +18,8 @@ public sealed record SpoolForecast(long Bytes, bool AtLeast)
         // in that order: until the last of them is there it took its own time, and the reads before it.
         double read = known.Sum(s => s.ReadSeconds ?? 0);
         double whole = known.GroupBy(s => s.TakenAt).Sum(w => w.Max(s => (s.Seconds ?? 0) - (s.ReadSeconds ?? 0)) + w.Sum(s => s.ReadSeconds ?? 0));
-        bool told = known.TrueForAll(s => s.Seconds > 0), slow = known.Sum(s => s.Bytes) < Quick * read;
+        bool told = known.TrueForAll(s => s.Seconds > 0), slow = known.Sum(s => s.Bytes) < FrameLane.QuickSource * read;
+        // Beside a quick source a host of two cores has no time to compress, and without that nothing reaches the store.
         double waits = told && slow ? Math.Clamp(1 - read / whole, 0, 1) : 1;
         return new SpoolForecast((long)(known.Sum(s => s.Bytes) * waits), last.Contains(null));
     }

@@ -7,11 +7,15 @@ namespace Backup.Streams;
 /// either end, or between, ends both, and frees at once what the tar holds.
 /// </summary>
 /// <param name="level">zstd compression level, 1 to 19.</param>
-/// <param name="inspect">Sees all content in order, on one thread; what it throws ends the lane.</param>
-internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan<byte>> inspect) : IAsyncDisposable
+/// <param name="inspect">Sees all content in order, before the taking ends; what it throws ends the lane.</param>
+/// <param name="digest">Sees all content in order as well, but when there is time for it: at the latest right before a frame is compressed.</param>
+internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan<byte>> inspect, Action<ReadOnlySpan<byte>> digest) : IAsyncDisposable
 {
     /// <summary>Never disposed, which it needs not: a thread of the press may be about to cancel it.</summary>
     private readonly CancellationTokenSource _stop = new();
+
+    /// <summary>Bytes a second. What brings more may keep two cores busy by itself: an engine that reads many small files does.</summary>
+    internal const double QuickSource = 50e6;
 
     /// <summary>Of late, for one frame.</summary>
     private TimeSpan _pace;
@@ -22,7 +26,8 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
     internal int Level => level;
     /// <summary>How many of its frames are compressed at the same time: high levels take much memory each.</summary>
     internal int MostPacking { get; } = Frame.Workers(level);
-    internal void Inspect(ReadOnlySpan<byte> bytes) => inspect(bytes);
+    internal void Inspect(LaneFrame frame) => inspect(frame.Bytes.Span);
+    internal void Digest(LaneFrame frame) => digest(frame.Bytes.Span);
 
     // ---- the press's, under its lock
 
@@ -31,10 +36,13 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
     /// <summary>Everything that is not drained yet, in order.</summary>
     internal readonly Queue<LaneFrame> Frames = new();
     internal bool Reading, Complete;
-    /// <summary>The source brings less than 125 MB/s: even two cores have time to compress beside it.</summary>
-    internal bool IsSlow => _pace > TimeSpan.FromMilliseconds(16);
+    /// <summary>Even two cores have time to compress beside it.</summary>
+    internal bool IsSlow => _pace.TotalSeconds * QuickSource > press.FrameSize;
     /// <summary>Frames that the inspection has still to see, that are being compressed, that any thread is at.</summary>
     internal int Unseen, Packing, InWork;
+    /// <summary>How many of its first frames the digest has seen, and whether a thread is at the next one.</summary>
+    internal int Digested;
+    internal bool Digesting;
     internal Exception? Failure;
     internal bool Failed => Failure is not null;
     internal readonly Signal Room = new(), AllSeen = new(), Turn = new(), Idle = new();
@@ -125,7 +133,8 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
             if (press.Clock?.GetElapsedTime(started) is { } took)
             {
                 SourceTime = SourceTime.GetValueOrDefault() + took;
-                if (fill == press.FrameSize) _pace += (took - _pace) / 4;
+                // The first one waits for the engine to begin.
+                if (number > 0 && fill == press.FrameSize) _pace += (took - _pace) / 4;
             }
             if (fill == 0) press.GiveBack(buffer);
             else press.Add(new LaneFrame(this, number, buffer, fill));

@@ -4,9 +4,9 @@ namespace Backup.Streams;
 
 /// <summary>
 /// Where tars become compressed frames, on all cores and in bounded memory. A frame is filled by a reader, inspected (one thread sees every byte in
-/// order), packed, and drained in order by whoever writes to a store. Each tar is a <see cref="FrameLane"/>; lanes that are open at the same time share
-/// threads and buffers, and are drained one after the other. With a spool a reader waits neither for compressors nor for a store: frames that wait
-/// are moved there, and loaded when it is their turn.
+/// order), digested (in order too, at once or later), packed, and drained in order by whoever writes to a store. Each tar is a <see cref="FrameLane"/>;
+/// lanes that are open at the same time share threads and buffers, and are drained one after the other. With a spool a reader waits neither for
+/// compressors nor for a store: frames that wait are moved there, and loaded when it is their turn.
 /// </summary>
 internal sealed class FramePress
 {
@@ -244,16 +244,20 @@ internal sealed class FramePress
     private bool InspectOne()
     {
         LaneFrame? frame;
+        bool digests;
         lock (_gate)
         {
             frame = _schedule.NextToInspect();
             if (frame is null) return false;
+            digests = _schedule.DigestsBeside(frame);
+            if (digests) frame.Lane.Digesting = true;
             Begin(frame);
         }
         Exception? failure = null;
         try
         {
-            frame.Lane.Inspect(frame.Bytes.Span);
+            frame.Lane.Inspect(frame);
+            if (digests) Digest(frame);
         }
         catch (Exception e)
         {
@@ -280,10 +284,13 @@ internal sealed class FramePress
     private bool PackOne(Packer packer)
     {
         LaneFrame? frame;
+        bool digests;
         lock (_gate)
         {
             frame = _schedule.NextToPack();
             if (frame is null) return false;
+            digests = FrameSchedule.IsNextToDigest(frame);
+            if (digests) frame.Lane.Digesting = true;
             Begin(frame);
             _schedule.BeginsPacking(frame.Lane);
             if (_schedule.NextToPack() is not null) _packers.Wake();
@@ -292,6 +299,7 @@ internal sealed class FramePress
         {
             try
             {
+                if (digests) Digest(frame);
                 packer.Pack(frame);
             }
             catch (Exception e)
@@ -305,6 +313,18 @@ internal sealed class FramePress
             Ends(frame);
         }
         return true;
+    }
+
+    /// <summary>Lets the next frame be digested, by another thread, as soon as this one is.</summary>
+    private void Digest(LaneFrame frame)
+    {
+        frame.Lane.Digest(frame);
+        lock (_gate)
+        {
+            frame.Lane.Digested++;
+            frame.Lane.Digesting = false;
+            Advance();
+        }
     }
 
     private void MoveAway(WorkThreads threads)

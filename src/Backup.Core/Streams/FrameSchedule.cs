@@ -80,19 +80,31 @@ internal sealed class FrameSchedule(int buffers, bool elastic, int spareCores)
     }
 
     /// <summary>
-    /// While a source is read for which containers are held, only on cores that the engine and the reading leave; a slow source leaves one in any case,
-    /// and when the spool is full the reader waits for this.
+    /// How many cores may work at what can wait; null = all. While a source is read for which containers are held, those that the engine and the reading
+    /// leave; a slow source leaves one in any case, and when the spool is full the reader waits for this work.
+    /// </summary>
+    private int? Spare => elastic && !SpoolIsFull && _lanes.Find(l => l.Reading) is { } reader ? Math.Max(spareCores, reader.IsSlow ? 1 : 0) : null;
+
+    /// <summary>The digest may see this frame right after the inspection, which costs least: its bytes are in the processor's cache.</summary>
+    internal bool DigestsBeside(LaneFrame frame) => Spare != 0 && IsNextToDigest(frame);
+
+    /// <summary>The digest has to see this frame before it is compressed.</summary>
+    internal static bool IsNextToDigest(LaneFrame frame) => frame.Number == frame.Lane.Digested && !frame.Lane.Digesting;
+
+    /// <summary>
     /// First what the store waits for, then what is in memory. What is in the spool comes last, and while anything is read only when buffers abound: each
     /// frame that is loaded then pushes another one out.
     /// </summary>
     internal LaneFrame? NextToPack()
     {
-        if (elastic && !SpoolIsFull && _lanes.Find(l => l.Reading) is { } reader && _packing >= Math.Max(spareCores, reader.IsSlow ? 1 : 0)) return null;
-        LaneFrame? next = Front is { Stage: FrameStage.Inspected, Busy: false } front && (front.Buffer is not null || Free > 0)
-            ? front
-            : _raw.Min ?? (Free > (Reading ? 2 : 1) ? _rawAway.Min : null);
-        return next is not null && next.Lane.Packing < next.Lane.MostPacking ? next : null;
+        if (_packing >= Spare) return null;
+        if (Front is { Stage: FrameStage.Inspected, Busy: false } front && (front.Buffer is not null || Free > 0) && MayPack(front)) return front;
+        if (_raw.Min is { } raw && MayPack(raw)) return raw;
+        return Free > (Reading ? 2 : 1) && _rawAway.Min is { } away && MayPack(away) ? away : null;
     }
+
+    private static bool MayPack(LaneFrame frame) =>
+        (frame.Number < frame.Lane.Digested || IsNextToDigest(frame)) && frame.Lane.Packing < frame.Lane.MostPacking;
 
     internal void BeginsPacking(FrameLane lane)
     {

@@ -5,7 +5,7 @@ using Backup.Snapshots;
 namespace Backup.Streams;
 
 /// <summary>
-/// Runs beside a tar, hands out one <see cref="FileEntry"/> for each entry as soon as its content has passed, and proves the tar complete.
+/// Goes through a tar, hands out one <see cref="FileEntry"/> for each entry as soon as its content has passed, and proves the tar complete.
 /// </summary>
 internal sealed class TarScan(Action<FileEntry> entry, Action<long, long>? globalHeader = null) : TarParser
 {

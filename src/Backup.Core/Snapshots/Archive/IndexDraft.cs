@@ -16,7 +16,7 @@ internal sealed class IndexDraft(IObjectStore store, string key, Spool? spool) :
 
     internal FileIndexWriter Text { get; } = new();
 
-    /// <summary>Called now and then by the one thread that adds to the text.</summary>
+    /// <summary>Called now and then by whoever adds to the text.</summary>
     internal void Relieve() => Cut(InMemory);
 
     /// <summary>Writes on what no longer fits in memory; called by the one task that writes to the store.</summary>

@@ -4,7 +4,7 @@ using Backup.Streams;
 
 namespace Backup.Snapshots.Archive;
 
-/// <summary>An archive being made: tar → scan beside compression → data object; the index grows along. See FORMAT.md for the order of work.</summary>
+/// <summary>An archive being made: tar → check → scan and hash → compression → data object; the index grows along. See FORMAT.md for the order of work.</summary>
 internal sealed class StagedArchive : StagedSnapshot
 {
     internal const int FrameBytes = 2 << 20;
@@ -16,6 +16,8 @@ internal sealed class StagedArchive : StagedSnapshot
     private readonly Task<ObjectWriter> _data;
     private readonly IncrementalHash _tarHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly IndexDraft _index;
+    /// <summary>While containers are held a tar is only proved complete; what is in it is looked at when there is time.</summary>
+    private readonly TarCheck _check = new();
     private readonly TarScan _scan;
     private readonly SeekTable _seekTable = new();
     private readonly List<FrameSpan> _frames = [];
@@ -33,7 +35,7 @@ internal sealed class StagedArchive : StagedSnapshot
         _data = begin(_stop.Token);
         _index = new IndexDraft(store, _keys.Index, draft.Spool);
         _scan = new TarScan(_index.Text.Add, _index.Text.AddGlobalHeader);
-        _lane = new FrameLane(FramePress.Open(FrameBytes, draft.Spool), draft.Level, bytes =>
+        _lane = new FrameLane(FramePress.Open(FrameBytes, draft.Spool), draft.Level, _check.Push, bytes =>
         {
             _scan.Push(bytes);
             _tarHash.AppendData(bytes);
@@ -55,7 +57,7 @@ internal sealed class StagedArchive : StagedSnapshot
         try
         {
             await _lane.TakeAsync(tar, progress, cancel).ConfigureAwait(false);
-            _scan.Complete();
+            _check.Complete();
         }
         catch (IncompleteTarException e)
         {
@@ -106,6 +108,7 @@ internal sealed class StagedArchive : StagedSnapshot
 
     private async Task<IReadOnlyList<StoredObject>> FinishObjectsAsync(ObjectWriter writer, CancellationToken cancel)
     {
+        _scan.Complete();
         await writer.WriteAsync(_seekTable.ToBytes(), cancel).ConfigureAwait(false);
         ObjectReceipt data = await writer.CommitAsync(cancel).ConfigureAwait(false);
         if (data.Size != _packed + SeekTable.Size(_frames.Count))
