@@ -95,7 +95,7 @@ held() { # POLICY ENVIRONMENT: ms for which the writer was paused; the run is en
   fresh
   exec {events}< <(exec "$backup" --policy "$1" --json run "$2" --volume downtime 2>"$work/err"); run=$!
   # Blocks until the line comes: looking again and again would take the processor from what is measured.
-  ms=$(awk '/"event":"resumed"/ { sub(/.*"seconds":/, ""); printf "%d\n", $0 * 1000; exit }' <&"$events")
+  ms=$(grep -m1 '"event":"resumed"' <&"$events" | sed 's/.*"seconds":\([0-9.]*\).*/\1/' | awk '{ printf "%d", $1 * 1000 }')
   kill -TERM $run 2>/dev/null
   wait $run
   exec {events}<&-

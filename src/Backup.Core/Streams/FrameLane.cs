@@ -11,11 +11,11 @@ namespace Backup.Streams;
 /// <param name="digest">Sees all content in order as well, but when there is time for it: at the latest right before a frame is compressed.</param>
 internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan<byte>> inspect, Action<ReadOnlySpan<byte>> digest) : IAsyncDisposable
 {
+    /// <summary>Bytes a second. Beside a source that brings more, two cores have no time to compress.</summary>
+    internal const double QuickSource = 125e6;
+
     /// <summary>Never disposed, which it needs not: a thread of the press may be about to cancel it.</summary>
     private readonly CancellationTokenSource _stop = new();
-
-    /// <summary>Bytes a second. What brings more may keep two cores busy by itself: an engine that reads many small files does.</summary>
-    internal const double QuickSource = 50e6;
 
     /// <summary>Of late, for one frame.</summary>
     private TimeSpan _pace;
@@ -36,7 +36,7 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
     /// <summary>Everything that is not drained yet, in order.</summary>
     internal readonly Queue<LaneFrame> Frames = new();
     internal bool Reading, Complete;
-    /// <summary>Even two cores have time to compress beside it.</summary>
+    /// <summary>Even two cores have time to digest and compress beside it.</summary>
     internal bool IsSlow => _pace.TotalSeconds * QuickSource > press.FrameSize;
     /// <summary>Frames that the inspection has still to see, that are being compressed, that any thread is at.</summary>
     internal int Unseen, Packing, InWork;
@@ -134,7 +134,7 @@ internal sealed class FrameLane(FramePress press, int level, Action<ReadOnlySpan
             {
                 SourceTime = SourceTime.GetValueOrDefault() + took;
                 // The first one waits for the engine to begin.
-                if (number > 0 && fill == press.FrameSize) _pace += (took - _pace) / 4;
+                if (number > 0 && fill == press.FrameSize) _pace = number == 1 ? took : _pace + (took - _pace) / 4;
             }
             if (fill == 0) press.GiveBack(buffer);
             else press.Add(new LaneFrame(this, number, buffer, fill));

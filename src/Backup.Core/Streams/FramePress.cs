@@ -33,7 +33,7 @@ internal sealed class FramePress
         int packers = Frame.Workers(level: 1);
         // Two buffers for each frame in work, and for two more; of these each packer has one for itself.
         _schedule = new FrameSchedule(2 * (packers + 2) - packers, elastic: spool is not null, Environment.ProcessorCount - CoresForReading);
-        _inspector = new WorkThreads("backup scan", 1, Inspect);
+        _inspector = new WorkThreads("backup check", 1, Inspect);
         _packers = new WorkThreads("backup zstd", packers, Pack);
         _mover = spool is null ? null : new WorkThreads("backup spool", 1, MoveAway);
     }

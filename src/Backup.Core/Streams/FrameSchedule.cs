@@ -23,7 +23,7 @@ internal sealed class FrameSchedule(int buffers, bool elastic, int spareCores)
 
     internal int Free { get; private set; } = buffers;
     internal IReadOnlyList<FrameLane> Lanes => _lanes;
-    internal bool Reading => _lanes.Exists(l => l.Reading);
+    private FrameLane? Reader => _lanes.Find(l => l.Reading);
 
     /// <summary>The lane that is drained, and its next frame.</summary>
     private FrameLane? Head => _lanes.Count > 0 ? _lanes[0] : null;
@@ -83,7 +83,7 @@ internal sealed class FrameSchedule(int buffers, bool elastic, int spareCores)
     /// How many cores may work at what can wait; null = all. While a source is read for which containers are held, those that the engine and the reading
     /// leave; a slow source leaves one in any case, and when the spool is full the reader waits for this work.
     /// </summary>
-    private int? Spare => elastic && !SpoolIsFull && _lanes.Find(l => l.Reading) is { } reader ? Math.Max(spareCores, reader.IsSlow ? 1 : 0) : null;
+    private int? Spare => elastic && !SpoolIsFull && Reader is { } reader ? Math.Max(spareCores, reader.IsSlow ? 1 : 0) : null;
 
     /// <summary>The digest may see this frame right after the inspection, which costs least: its bytes are in the processor's cache.</summary>
     internal bool DigestsBeside(LaneFrame frame) => Spare != 0 && IsNextToDigest(frame);
@@ -93,14 +93,15 @@ internal sealed class FrameSchedule(int buffers, bool elastic, int spareCores)
 
     /// <summary>
     /// First what the store waits for, then what is in memory. What is in the spool comes last, and while anything is read only when buffers abound: each
-    /// frame that is loaded then pushes another one out.
+    /// frame that is loaded then pushes another one out. Beside a slow source that is worth it for the digest, which all frames behind it wait for.
     /// </summary>
     internal LaneFrame? NextToPack()
     {
         if (_packing >= Spare) return null;
         if (Front is { Stage: FrameStage.Inspected, Busy: false } front && (front.Buffer is not null || Free > 0) && MayPack(front)) return front;
-        if (_raw.Min is { } raw && MayPack(raw)) return raw;
-        return Free > (Reading ? 2 : 1) && _rawAway.Min is { } away && MayPack(away) ? away : null;
+        if (_raw.FirstOrDefault(MayPack) is { } raw) return raw;
+        if (_rawAway.Min is not { } away || !MayPack(away)) return null;
+        return Free > (Reader is null || Reader.IsSlow && IsNextToDigest(away) ? 1 : 2) ? away : null;
     }
 
     private static bool MayPack(LaneFrame frame) =>
@@ -121,7 +122,7 @@ internal sealed class FrameSchedule(int buffers, bool elastic, int spareCores)
     /// <summary>When a reader has no buffer: the frame that is needed last. Compressed ones first, for they wait for the store; raw ones for a free core.</summary>
     internal LaneFrame? NextToMoveAway()
     {
-        if (!elastic || MayFill || !Reading) return null;
+        if (!elastic || MayFill || Reader is null) return null;
         return _packed.Max is { } packed && !IsNearTheStore(packed) ? packed : _raw.Max is { } raw && !IsNearTheStore(raw) ? raw : null;
     }
 

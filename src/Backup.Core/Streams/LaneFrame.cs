@@ -4,7 +4,7 @@ internal enum FrameStage
 {
     /// <summary>Read from the source.</summary>
     Filled,
-    /// <summary>Seen by the inspection; not compressed yet.</summary>
+    /// <summary>Seen by the inspection, perhaps by the digest; not compressed yet.</summary>
     Inspected,
     Packed,
 }

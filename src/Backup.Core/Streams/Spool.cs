@@ -165,11 +165,12 @@ public sealed class Spool : IDisposable
     internal void Write(SpoolSlot slot, ReadOnlySpan<byte> bytes)
     {
         slot.Length = bytes.Length;
+        slot.Checksum = Checksum(bytes);
         RandomAccess.Write(_file!.SafeFileHandle, bytes, slot.Offset);
     }
 
-    /// <summary>Reads what was written, <see cref="SpoolSlot.Length"/> bytes.</summary>
-    /// <exception cref="IOException">The disk is broken.</exception>
+    /// <summary>Reads what was written, <see cref="SpoolSlot.Length"/> bytes. What is hashed afterwards must be what was given.</summary>
+    /// <exception cref="IOException">The disk is broken, or its bytes are others.</exception>
     internal void Read(SpoolSlot slot, Span<byte> into)
     {
         for (int done = 0; done < slot.Length;)
@@ -178,6 +179,14 @@ public sealed class Spool : IDisposable
             if (read == 0) throw new EndOfStreamException($"the spool in {_directory} ends too early");
             done += read;
         }
+        if (Checksum(into[..slot.Length]) != slot.Checksum) throw new IOException("it gave back other bytes than were written to it");
+    }
+
+    private static uint Checksum(ReadOnlySpan<byte> bytes)
+    {
+        var crc = new Crc32C();
+        crc.Append(bytes);
+        return crc.Value;
     }
 
     /// <summary>Gives the place back, and its space to the disk; what the kernel had not written yet never is.</summary>
@@ -258,6 +267,8 @@ internal sealed class SpoolSlot(long offset)
     internal long Offset => offset;
     /// <summary>Bytes written to it.</summary>
     internal int Length { get; set; }
+    /// <summary>CRC-32C of these.</summary>
+    internal uint Checksum { get; set; }
     /// <summary>Bytes of disk that it takes.</summary>
     internal long Allocated { get; set; }
 }

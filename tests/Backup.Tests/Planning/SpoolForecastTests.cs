@@ -24,11 +24,11 @@ public sealed class SpoolForecastTests
     public void Nothing_is_foretold_where_nothing_is_known() => Forecast().ShouldBeNull();
 
     [Fact]
-    public void A_store_that_kept_up_leaves_little_waiting() => Forecast(Last("a", 300, 300), Last("b", 270, 270)).ShouldBe(new SpoolForecast(0, false));
+    public void A_store_that_kept_up_leaves_little_waiting() => Forecast(Last("a", 100, 100), Last("b", 90, 90)).ShouldBe(new SpoolForecast(0, false));
 
     [Fact]
     public void A_slow_store_leaves_what_it_had_not_taken_by_then() =>
-        Forecast(Last("a", 300, 1500), Last("b", 300, 2700)).ShouldBe(new SpoolForecast(16 * GiB, false));
+        Forecast(Last("a", 100, 500), Last("b", 100, 900)).ShouldBe(new SpoolForecast(16 * GiB, false));
 
     [Fact]
     public void Beside_a_quick_source_nothing_is_compressed_and_everything_may_wait() =>

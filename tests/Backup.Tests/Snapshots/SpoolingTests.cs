@@ -163,6 +163,29 @@ public sealed class SpoolingTests : IAsyncDisposable
     }
 
     [Fact(Timeout = Limit)]
+    public async Task Bytes_that_changed_in_the_spool_are_no_snapshot()
+    {
+        using Spool spool = Spool(512 * MiB);
+        await using (StagedSnapshot staged = await BeginAsync(Record(1), spool))
+        {
+            await staged.WriteTarAsync(new MemoryStream(Tar(60, 1)), null, default);
+            // The file has no name any more; this process still has it open.
+            string open = Directory.GetFiles("/proc/self/fd").Single(f => new FileInfo(f).LinkTarget?.StartsWith(_folder, StringComparison.Ordinal) == true);
+            await using (var file = new FileStream(open, FileMode.Open, FileAccess.Write))
+                for (long at = 1000; at < file.Length; at += Backup.Streams.Spool.SlotBytes)
+                {
+                    file.Position = at;
+                    file.WriteByte(0x5A);
+                    file.WriteByte(0xA5);
+                }
+            _stalled.Open();
+            (await Should.ThrowAsync<BackupException>(() => staged.CommitAsync(Record(1), default))).Problem.ShouldContain("other bytes");
+        }
+        spool.Used.ShouldBe(0);
+        _objects.Keys.ShouldBeEmpty();
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task A_commit_that_is_cancelled_while_the_store_hangs_frees_everything()
     {
         using Spool spool = Spool(512 * MiB);

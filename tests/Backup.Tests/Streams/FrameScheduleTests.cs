@@ -103,6 +103,18 @@ public sealed class FrameScheduleTests : IDisposable
     }
 
     [Fact]
+    public void What_has_to_wait_for_the_spool_does_not_keep_the_next_tar_waiting()
+    {
+        var schedule = new FrameSchedule(buffers: 2, elastic: true, spareCores: 1);
+        FrameLane one = Lane(schedule), two = Lane(schedule);
+        Inspected(schedule, one, 0, away: true);
+        Inspected(schedule, one, 1);
+        LaneFrame next = Inspected(schedule, two, 0);
+        schedule.Free.ShouldBe(0);
+        schedule.NextToPack().ShouldBe(next);
+    }
+
+    [Fact]
     public void A_digest_that_fell_behind_is_not_overtaken()
     {
         var schedule = new FrameSchedule(buffers: 6, elastic: true, spareCores: 1);
