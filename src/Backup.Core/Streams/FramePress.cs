@@ -369,10 +369,15 @@ internal sealed class FramePress
             {
                 frame.Slot = slot;
                 Drop(frame);
+                Ends(frame);
             }
-            Ends(frame);
         }
-        if (!moved) _spool.Free(slot);
+        if (!moved)
+        {
+            _spool.Free(slot);
+            // Only now: who waits for the lane's last thread finds its places free.
+            lock (_gate) Ends(frame);
+        }
         // The disk is the containers' too: who fills it lets go of all it took. Those that only wait to be drained go on.
         foreach (FrameLane reader in readers) reader.Fail(_spool.Failure(failure!));
         return true;

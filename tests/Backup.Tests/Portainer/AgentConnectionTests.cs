@@ -252,7 +252,7 @@ public sealed class AgentConnectionTests(EngineFixture engine) : IAsyncLifetime
         // The time in which any other call must have an answer, shortened; a held-back head must not count.
         await using DockerEnvironment environment = Open(agent, pair: true, time: new ShortPatience());
         string id = await _scope.Engine.ContainerAsync();
-        ExecResult result = await environment.ExecAsync(id, ["/bin/sh", "-c", "sleep 6; echo done"], TimeSpan.FromSeconds(50), default);
+        ExecResult result = await environment.ExecAsync(id, ["/bin/sh", "-c", "sleep 14; echo done"], TimeSpan.FromSeconds(50), default);
         result.ShouldBe(new ExecResult(0, "done\n", ""));
     }
 
@@ -298,10 +298,10 @@ public sealed class AgentConnectionTests(EngineFixture engine) : IAsyncLifetime
         e.Hint.ShouldNotContain("Docker engine");
     }
 
-    /// <summary>The real clock, but a minute takes three seconds.</summary>
+    /// <summary>The real clock, but a minute takes ten seconds.</summary>
     private sealed class ShortPatience : TimeProvider
     {
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
-            System.CreateTimer(callback, state, dueTime == DockerHttp.ShortCall ? TimeSpan.FromSeconds(3) : dueTime, period);
+            System.CreateTimer(callback, state, dueTime == DockerHttp.ShortCall ? TimeSpan.FromSeconds(10) : dueTime, period);
     }
 }

@@ -96,24 +96,26 @@ public sealed class StrictAgentTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task An_upload_past_the_limit_ends_in_500_and_leaves_half_a_volume()
     {
-        await using StrictAgent agent = await StartAsync(s => s with { UploadLimit = TimeSpan.FromSeconds(1) });
+        await using StrictAgent agent = await StartAsync(s => s with { UploadLimit = TimeSpan.FromSeconds(3) });
         using var client = new AgentClient(agent.Url);
         (string volume, string helper) = await HelperAsync();
         byte[] tar = RawTar.OfDirectory([.. Enumerable.Range(0, 40).Select(i => new TarItem($"f{i:00}", Content: new string('x', 100_000)))]);
-        using HttpResponseMessage answer = await client.SendAsync(HttpMethod.Put, $"/containers/{helper}/archive?path=/data", new SlowContent(tar, TimeSpan.FromSeconds(3)));
+        using HttpResponseMessage answer = await client.SendAsync(HttpMethod.Put, $"/containers/{helper}/archive?path=/data", new SlowContent(tar, TimeSpan.FromSeconds(6)));
         answer.StatusCode.ShouldBe(HttpStatusCode.InternalServerError);
         JsonNode body = await AgentClient.JsonAsync(answer);
         ((string)body["message"]!).ShouldBe("Unable to proxy the request via the Docker socket");
         ((string)body["details"]!).ShouldContain("i/o timeout");
         agent.Faults.UploadsCut.ShouldBe(1);
-        int files = RawTar.Parse(await _scope.ReadAsync(SourceRefOf(volume))).Count(i => i.Type == '0');
-        files.ShouldBeInRange(1, 39);
+        int files;
+        // The engine may still be at what it got.
+        while ((files = RawTar.Parse(await _scope.ReadAsync(SourceRefOf(volume))).Count(i => i.Type == '0')) == 0) await Task.Delay(50);
+        files.ShouldBeLessThan(40);
     }
 
     [Fact(Timeout = Limit)]
     public async Task An_answer_past_the_limit_is_torn()
     {
-        await using StrictAgent agent = await StartAsync(s => s with { DownloadLimit = TimeSpan.FromSeconds(1) });
+        await using StrictAgent agent = await StartAsync(s => s with { DownloadLimit = TimeSpan.FromSeconds(5) });
         using var client = new AgentClient(agent.Url);
         (_, string helper) = await HelperAsync(RawTar.OfDirectory(new TarItem("big", Content: new string('x', 20 << 20))));
         using HttpResponseMessage answer = await client.GetAsync($"/containers/{helper}/archive?path=/data/.");
@@ -121,7 +123,7 @@ public sealed class StrictAgentTests(EngineFixture engine) : IAsyncLifetime
         await using Stream body = await answer.Content.ReadAsStreamAsync();
         byte[] piece = new byte[1 << 20];
         await body.ReadExactlyAsync(piece);
-        await Task.Delay(1500);
+        while (agent.Faults.DownloadsCut == 0) await Task.Delay(50);
         await Should.ThrowAsync<IOException>(async () => { while (await body.ReadAsync(piece) > 0) { } });
         agent.Faults.DownloadsCut.ShouldBe(1);
     }
@@ -142,7 +144,7 @@ public sealed class StrictAgentTests(EngineFixture engine) : IAsyncLifetime
     [Fact(Timeout = Limit)]
     public async Task An_upgrade_is_granted_and_then_nothing_comes()
     {
-        await using StrictAgent agent = await StartAsync(s => s with { DownloadLimit = TimeSpan.FromSeconds(1) });
+        await using StrictAgent agent = await StartAsync(s => s with { DownloadLimit = TimeSpan.FromSeconds(5) });
         using var client = new AgentClient(agent.Url);
         using HttpResponseMessage answer = await client.SendAsync(HttpMethod.Get, "/_ping", null, null, ("Connection", "Upgrade"), ("Upgrade", "tcp"));
         answer.StatusCode.ShouldBe(HttpStatusCode.SwitchingProtocols);

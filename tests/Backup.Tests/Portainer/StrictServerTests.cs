@@ -115,7 +115,7 @@ public sealed class StrictServerTests(EngineFixture engine) : IAsyncLifetime
         await using StrictAgent agent = await StrictAgent.StartAsync(new AgentSettings(engine.SocketPath) { Edge = true });
         await using StrictServer server = await StartAsync(new ServerEnvironment(1, "e", EnvironmentType.EdgeAgent, agent.Url)
         {
-            CheckIn = TimeSpan.FromSeconds(1), TunnelIdle = TimeSpan.FromSeconds(2),
+            CheckIn = TimeSpan.FromSeconds(1), TunnelIdle = TimeSpan.FromSeconds(5),
         });
         using var client = new ServerClient(server.Url);
         long started = TimeProvider.System.GetTimestamp();
@@ -127,7 +127,7 @@ public sealed class StrictServerTests(EngineFixture engine) : IAsyncLifetime
         await Should.ThrowAsync<IOException>(async () =>
         {
             byte[] piece = new byte[1 << 20];
-            while (await tar.ReadAtLeastAsync(piece, piece.Length, throwOnEndOfStream: false) > 0) await Task.Delay(200);
+            while (await tar.ReadAtLeastAsync(piece, piece.Length, throwOnEndOfStream: false) > 0) await Task.Delay(300);
         });
         server.Tunnels[1].Cut.ShouldBe(1);
 

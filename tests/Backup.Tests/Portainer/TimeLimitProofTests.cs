@@ -53,8 +53,9 @@ public sealed class TimeLimitProofTests(EngineFixture engine) : IAsyncLifetime
 
         restored.Bytes.ShouldBe(500_000_000);
         Same(await _scope.AskAsync($"{_scope.Engine.Prefix}_back", Sums), wanted);
-        // Never, not even once: every request ended well before it would have been cut.
-        (agent.Faults.UploadsCut, agent.Faults.DownloadsCut).ShouldBe((0, 0));
+        // Every request ended well before it would have been cut. A stall of the machine may cut one; who does not end by himself is cut each time.
+        agent.Faults.UploadsCut.ShouldBeLessThan(2);
+        agent.Faults.DownloadsCut.ShouldBeLessThan(2);
         agent.Requests.Count(r => r.Method == "PUT").ShouldBeGreaterThan(10);
         await _scope.NothingIsLeftAsync();
     }

@@ -58,6 +58,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
             using RunningProgram run = _scope.StartProgram("run");
             await Task.Delay(moment);
             if (!run.Ended) cut++;
+            else whole *= 0.9; // the undisturbed run was a slow one
             run.KillHard();
             await run.EndAsync();
             bool wasHeld = false;
@@ -108,6 +109,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
             bool finished = result.Output.Contains("3 snapshots,", StringComparison.Ordinal) && result.Output.Contains("no failures", StringComparison.Ordinal);
             result.ExitCode.ShouldBeOneOf([code, .. !sent || finished ? (int[])[0] : []], $"{when}: {result}");
             if (result.ExitCode == code) cut++;
+            else whole *= 0.9;
             await _scope.NothingIsLeftAsync(_users);
             (await FrozenAsync()).ShouldBeFalse(when);
         }
@@ -128,12 +130,12 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
         string volume = await _scope.VolumeAsync("slow", "echo 1 > f");
         _scope.Environments[RunningScope.Local]!["volumes"]!["include"] = new JsonArray(volume);
         _scope.Rule(volume, "quiesce", "stop");
-        string user = await _scope.Engine.ContainerAsync(new TestContainer("trap '' TERM; while :; do sleep 0.2; done") { Mounts = [new TestMount(volume, "/v")], StopTimeout = 3 });
+        string user = await _scope.Engine.ContainerAsync(new TestContainer("trap '' TERM; while :; do sleep 0.2; done") { Mounts = [new TestMount(volume, "/v")], StopTimeout = 10 });
         using RunningProgram run = _scope.StartProgram("run");
         string journal = Path.Combine(_scope.State, "undo.journal");
         while (!File.Exists(journal) || !(await HostProcess.RunAsync("cat", [journal])).Contains("\"start\"", StringComparison.OrdinalIgnoreCase)) await Task.Delay(10);
         await Task.Delay(500);
-        (await _scope.StateOfAsync(user)).ShouldBe("running", "its three seconds of grace are not over");
+        (await _scope.StateOfAsync(user)).ShouldBe("running", "its ten seconds of grace are not over");
 
         if (killed) run.KillHard();
         else run.Signal(PosixSignal.SIGTERM);
@@ -141,7 +143,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
         if (!killed) ended.ExitCode.ShouldBe(143, ended.ToString());
         if (killed) (await _scope.ProgramAsync("recover")).ExitCode.ShouldBe(0);
 
-        await Task.Delay(TimeSpan.FromSeconds(4));
+        await Task.Delay(TimeSpan.FromSeconds(11));
         await _scope.NothingIsLeftAsync(user);
     }
 
@@ -152,7 +154,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
         _scope.Environments[RunningScope.Local]!["volumes"]!["include"] = new JsonArray(volume);
         _scope.Rule(volume, "quiesce", new JsonObject
         {
-            ["before"] = new JsonArray("/bin/sh", "-c", "touch /v/begun; sleep 3; touch /v/frozen"), ["after"] = new JsonArray("/bin/sh", "-c", "rm -f /v/frozen"),
+            ["before"] = new JsonArray("/bin/sh", "-c", "touch /v/begun; sleep 8; touch /v/frozen"), ["after"] = new JsonArray("/bin/sh", "-c", "rm -f /v/frozen"),
         });
         string user = await _scope.UserAsync(volume), folder = await _scope.MountpointAsync(volume);
         using RunningProgram run = _scope.StartProgram("run");
@@ -164,7 +166,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
 
         recover.ExitCode.ShouldBe(0, recover.ToString());
         recover.Output.ShouldContain("ran the after hook");
-        await Task.Delay(TimeSpan.FromSeconds(4));
+        await Task.Delay(TimeSpan.FromSeconds(9));
         File.Exists(Path.Combine(folder, "frozen")).ShouldBeFalse("the before hook did its work after its after hook");
         await _scope.NothingIsLeftAsync(user);
     }
@@ -190,6 +192,7 @@ public sealed class KilledRunTests(EngineFixture engine, S3Fixture s3) : IClassF
             TimeSpan moment = Moment(whole);
             using RunningProgram run = _scope.StartProgram(restore);
             await Task.Delay(moment);
+            if (run.Ended) whole *= 0.9;
             if (kill) run.KillHard();
             else run.Signal(PosixSignal.SIGTERM);
             ProgramResult ended = await run.EndAsync();

